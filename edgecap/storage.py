@@ -1,0 +1,184 @@
+"""Named members in a folder or in a zip file, read with limits and written whole or not at all."""
+
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import IO, Protocol
+
+from edgecap.errors import BundleError
+
+# Deflate cannot shrink further than this: a larger ratio is a lie.
+MAXIMUM_DEFLATE_RATIO = 1_032
+
+
+class Storage(Protocol):
+    """Where a bundle's members lie."""
+
+    def __enter__(self) -> "Storage": ...
+    def __exit__(self, *_: object) -> None: ...
+
+    def read(self, name: str, maximum_bytes: int) -> bytes:
+        """A member's content; at most `maximum_bytes + 1` bytes, so that too long shows.
+
+        Raises:
+            BundleError: if there is no such member or it cannot be read.
+        """
+
+    def check_names(self, expected: Iterable[str]) -> None:
+        """Raises BundleError if there is any other member."""
+
+
+def _check_names(found: Iterable[str], expected: Iterable[str]) -> None:
+    extra = sorted(set(found) - set(expected))
+    if extra:
+        raise BundleError(
+            f"holds {extra[0][:60]!r}, which is no member of a bundle: get the bundle again"
+        )
+
+
+class FolderStorage:
+    """Members as files of a folder."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> "FolderStorage":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def read(self, name: str, maximum_bytes: int) -> bytes:
+        place = self._path / name
+        try:
+            # A pipe or a device would make the reader wait for ever.
+            if not stat.S_ISREG(place.lstat().st_mode):
+                raise BundleError(f"{name} is not a regular file: get the bundle again")
+            with place.open("rb") as file:
+                return file.read(maximum_bytes + 1)
+        except FileNotFoundError:
+            raise BundleError(f"{name} is missing: get the bundle again") from None
+        except OSError as error:
+            raise BundleError(f"{name} cannot be read ({error.strerror})") from error
+
+    def check_names(self, expected: Iterable[str]) -> None:
+        # Desktop systems drop files such as .DS_Store into every folder.
+        names = (place.name for place in self._path.iterdir())
+        _check_names((name for name in names if not name.startswith(".")), expected)
+
+
+class ZipStorage:
+    """Members of one zip file; stored or deflated, not encrypted, each name once."""
+
+    def __init__(self, path: Path) -> None:
+        import zipfile
+
+        try:
+            self._file = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+            raise BundleError(
+                f"is neither a bundle folder nor a zip file ({error}): get the bundle again"
+            ) from error
+        self._members = {info.filename: info for info in self._file.infolist()}
+        if len(self._members) != len(self._file.infolist()):
+            self._file.close()
+            raise BundleError("holds a member twice: get the bundle again")
+
+    def __enter__(self) -> "ZipStorage":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def read(self, name: str, maximum_bytes: int) -> bytes:
+        import zipfile
+        import zlib
+
+        info = self._members.get(name)
+        if info is None:
+            raise BundleError(f"{name} is missing: get the bundle again")
+        encrypted = info.flag_bits & 1
+        plain = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+        possible = info.file_size <= MAXIMUM_DEFLATE_RATIO * max(info.compress_size, 1)
+        if encrypted or not plain or not possible:
+            raise BundleError(f"{name} is packed in a way that bundles are not: get it again")
+        try:
+            with self._file.open(info) as file:
+                return file.read(maximum_bytes + 1)
+        except (
+            zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError,
+            RuntimeError,
+        ) as error:  # fmt: skip
+            raise BundleError(f"{name} cannot be unpacked ({error}): get the bundle again") from (
+                error
+            )
+
+    def check_names(self, expected: Iterable[str]) -> None:
+        _check_names(self._members, expected)
+
+
+def write_folder(path: Path, members: Mapping[str, bytes]) -> None:
+    """Writes a folder beside `path`, then renames it; an older one at `path` is replaced."""
+    with _Staging(path) as staging:
+        folder = staging / "new"
+        folder.mkdir()
+        for name, content in members.items():
+            with (folder / name).open("wb") as file:
+                _write_durably(file, content)
+        # A folder cannot be renamed over one that holds files: the old one steps aside first.
+        if path.is_dir() and not path.is_symlink():
+            path.rename(staging / "old")
+        folder.rename(path)
+
+
+def write_zip(path: Path, members: Mapping[str, bytes]) -> None:
+    """Writes a deflated zip file beside `path`, then renames it; the same input, the same bytes."""
+    import zipfile
+
+    with _Staging(path) as staging:
+        place = staging / "new"
+        with zipfile.ZipFile(place, "w") as file:
+            for name, content in members.items():
+                # A fixed date and system: a bundle's bytes depend on its content alone.
+                info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+                info.create_system = 3
+                info.external_attr = 0o644 << 16
+                file.writestr(info, content, zipfile.ZIP_DEFLATED, 9)
+        with place.open("rb+") as written:
+            os.fsync(written.fileno())
+        if path.is_dir() and not path.is_symlink():
+            path.rename(staging / "old")
+        place.replace(path)
+
+
+class _Staging:
+    """A folder beside `path` for what is not finished; gone afterwards, whatever happened."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> Path:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            prefix = f".{self._path.name}."
+            self._folder = Path(tempfile.mkdtemp(prefix=prefix, dir=self._path.parent))
+        except OSError as error:
+            raise BundleError(f"cannot write {self._path}: {error.strerror}") from error
+        return self._folder
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        old = self._folder / "old"
+        if old.exists() and not self._path.exists():
+            old.rename(self._path)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise BundleError(f"cannot write {self._path}: {error.strerror}") from error
+
+
+def _write_durably(file: IO[bytes], content: bytes) -> None:
+    file.write(content)
+    file.flush()
+    os.fsync(file.fileno())
