@@ -1,0 +1,1 @@
+"""Trains, compresses and exports captioners. The only package that imports TensorFlow."""

@@ -1,0 +1,30 @@
+"""The one place that imports TensorFlow."""
+
+import os
+from typing import Any
+
+from edgecap.errors import MissingExtraError
+
+
+def import_tensorflow() -> Any:
+    """TensorFlow with Keras 2, which tensorflow-model-optimization needs.
+
+    Raises:
+        MissingExtraError: if it is not installed.
+    """
+    # Both are read once, when TensorFlow is imported.
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        import tensorflow
+        import tf_keras  # noqa: F401  # tensorflow.keras is this package; name it if it is missing
+    except ImportError as error:
+        raise MissingExtraError("edgecap convert", "convert", error.name or "TensorFlow") from error
+    return tensorflow
+
+
+def make_reproducible() -> Any:
+    """TensorFlow with kernels that give the same result for the same input, run after run."""
+    tensorflow = import_tensorflow()
+    tensorflow.config.experimental.enable_op_determinism()
+    return tensorflow
