@@ -14,7 +14,16 @@ from pathlib import Path
 from edgecap import schema
 from edgecap.contract import check_manifest
 from edgecap.errors import BundleError, UsageError
-from edgecap.manifest import DECODER, ENCODER, FORMAT, MEMBERS, TOKENIZER, VERSION, Manifest
+from edgecap.manifest import (
+    DECODER,
+    ENCODER,
+    FORMAT,
+    MEMBERS,
+    TOKENIZER,
+    VERSION,
+    Manifest,
+    content_sha256,
+)
 from edgecap.storage import FolderStorage, Storage, ZipStorage, write_folder, write_zip
 from edgecap.tokenizer import Tokenizer
 
@@ -41,7 +50,7 @@ def read_manifest(content: bytes) -> Manifest:
         manifest = schema.from_value(Manifest, value)
     except schema.SchemaError as error:
         raise BundleError(f"{MANIFEST} is broken ({error}): get the bundle again") from error
-    if manifest.content_sha256() != manifest.sha256:
+    if content_sha256(value) != manifest.sha256:
         raise BundleError(f"{MANIFEST} was changed (its SHA-256 differs): get the bundle again")
     check_manifest(manifest)
     return manifest

@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from edgecap import schema
 
@@ -14,6 +15,12 @@ ENCODER = "encoder.tflite"
 DECODER = "decoder.tflite"
 TOKENIZER = "tokenizer.json"
 MEMBERS = (DECODER, ENCODER, TOKENIZER)
+
+
+def content_sha256(manifest: dict[str, Any]) -> str:
+    """SHA-256 over the canonical JSON of everything a manifest says but this hash itself."""
+    content = {key: value for key, value in manifest.items() if key != "sha256"}
+    return hashlib.sha256(schema.canonical(content)).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -100,12 +107,6 @@ class Manifest:
     model_card: str
     sha256: str = ""
 
-    def content_sha256(self) -> str:
-        """SHA-256 over the canonical JSON of everything but this hash itself."""
-        value = schema.to_value(self)
-        del value["sha256"]
-        return hashlib.sha256(schema.canonical(value)).hexdigest()
-
     def sealed(self, members: Mapping[str, bytes]) -> "Manifest":
         """The same manifest, vouching for these members and for itself."""
         described = {
@@ -113,7 +114,7 @@ class Manifest:
             for name, content in sorted(members.items())
         }
         unsealed = dataclasses.replace(self, members=described, sha256="")
-        return dataclasses.replace(unsealed, sha256=unsealed.content_sha256())
+        return dataclasses.replace(unsealed, sha256=content_sha256(schema.to_value(unsealed)))
 
     def to_json(self) -> bytes:
         """UTF-8 JSON for people: format and version first, indented."""

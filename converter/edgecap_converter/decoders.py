@@ -152,9 +152,9 @@ def _lstm(inputs: list[Any], memory: Any, width: int) -> tuple[Any, Any]:
         gates(tensorflow.concat(inputs, axis=1)), 4, axis=1
     )
     gates.bias.assign(tensorflow.repeat([0.0, 1.0, 0.0, 0.0], width))
-    memory = tensorflow.sigmoid(forgotten) * memory + tensorflow.sigmoid(
-        entered
-    ) * tensorflow.tanh(candidate)
+    memory = tensorflow.sigmoid(forgotten) * memory + tensorflow.sigmoid(entered) * tensorflow.tanh(
+        candidate
+    )
     hidden = tensorflow.sigmoid(shown) * tensorflow.tanh(memory)
     return hidden, tensorflow.concat([hidden, memory], axis=1)
 

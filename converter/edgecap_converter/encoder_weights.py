@@ -119,7 +119,7 @@ def weights_sha256(network: Any) -> str:
     for layer in network.layers:
         for variable, value in zip(layer.weights, layer.get_weights(), strict=True):
             digest.update(_array_name(layer.name, variable.name).encode())
-            digest.update(np.ascontiguousarray(value, dtype=np.float32))
+            digest.update(np.asarray(value, dtype=np.float32).tobytes())
     return digest.hexdigest()
 
 

@@ -67,8 +67,6 @@ def export_encoder(
         calibration = folder / "encoder-calibration.npz"
         np.savez(calibration, photo=_normalized_with_extremes(encoder, photos))
     content = _convert((network, *decoder.models), encode, ENCODE, mode, calibration, folder)
-    if quantized_input:
-        _check_input_scale(content, encoder)
     return Exported(content, _describe(encode, ENCODE, {"photo": "uint8"}))
 
 
@@ -82,18 +80,6 @@ def _normalized_with_extremes(
     samples = photos.copy()
     samples[0, 0, 0], samples[0, 0, 1] = 0, 255
     return ((samples.astype(np.float32) - encoder.offset) / encoder.scale).astype(np.float32)
-
-
-def _check_input_scale(content: bytes, encoder: Encoder) -> None:
-    tensorflow = import_tensorflow()
-    details = tensorflow.lite.Interpreter(model_content=content).get_input_details()[0]
-    scale, zero_point = details["quantization"]
-    # The zero point is a whole number, the offset need not be: half a grey level at most.
-    if abs(scale * encoder.scale - 1) > 1e-4 or abs(zero_point - encoder.offset) > 0.5:
-        raise ConversionError(
-            f"the exported input stands for (pixel - {zero_point}) * {scale:g}, expected "
-            f"(pixel - {encoder.offset}) / {encoder.scale}: the calibration went wrong"
-        )
 
 
 def export_decoder(decoder: Decoder, mode: str, folder: Path) -> Exported:

@@ -54,12 +54,14 @@ def cached_features(
     """
     place = work / f"features-{features_key(encoder, network_sha256, paths)}.npy"
     if place.exists():
-        return np.load(place, mmap_mode="r")
+        return _open(place)
     tensorflow = import_tensorflow()
     partial, done_file = place.with_suffix(".partial"), place.with_suffix(".done")
     shape = (len(paths), *network.output_shape[1:])
 
-    @tensorflow.function(autograph=False)  # type: ignore[untyped-decorator]
+    photo = tensorflow.TensorSpec((None, encoder.side, encoder.side, 3), tensorflow.uint8)
+
+    @tensorflow.function(autograph=False, input_signature=[photo])  # type: ignore[untyped-decorator]
     def encode(pixels: Any) -> Any:
         return tensorflow.cast(
             network(encoder.normalize(pixels), training=False), tensorflow.float16
@@ -85,6 +87,12 @@ def cached_features(
         done_file.unlink(missing_ok=True)
     except OSError as error:
         raise ConversionError(
-            f"cannot keep features in {work} ({error.strerror}): free space or choose another --work"
+            f"cannot keep features in {work} ({error.strerror}): free space or choose another "
+            "--work folder"
         ) from error
-    return np.load(place, mmap_mode="r")
+    return _open(place)
+
+
+def _open(place: Path) -> npt.NDArray[np.float16]:
+    features: npt.NDArray[np.float16] = np.load(place, mmap_mode="r")
+    return features

@@ -1,0 +1,58 @@
+"""What a conversion will cost, said before it starts."""
+
+import math
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgecap_converter.macs import multiply_accumulates
+from edgecap_converter.model import Model
+from edgecap_converter.progress import say
+
+if TYPE_CHECKING:
+    from edgecap_converter.conversion import Conversion
+
+# Measured on 2 x86-64 cores (AMD EPYC, AVX2), per core: EfficientNet-Lite0 features, a step of
+# the default attention decoder, and what export and verification of 1,000 photos took.
+ENCODER_MACS_PER_SECOND = 11e9
+TRAINING_WEIGHTS_PER_SECOND = 0.6e9
+FIXED_SECONDS = 180
+MEMORY_BYTES = 4e9
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Expected time in seconds, and disk and memory in bytes; good to a factor of two."""
+
+    trained_weights: int
+    seconds: float
+    disk_bytes: float
+    memory_bytes: float
+
+    @classmethod
+    def of(cls, model: Model, photos: int, captions: int, request: "Conversion") -> "Estimate":
+        """From the sizes of the model and of the data."""
+        weights = sum(part.count_params() for part in model.decoder.models)
+        side, cores = model.encoder.side, os.cpu_count() or 1
+        from edgecap_converter.frameworks import import_tensorflow
+
+        tensorflow = import_tensorflow()
+        photo = tensorflow.TensorSpec((1, side, side, 3), tensorflow.float32)
+        graph = tensorflow.function(model.network, autograph=False).get_concrete_function(photo)
+        features = photos * multiply_accumulates(graph) / ENCODER_MACS_PER_SECOND
+        steps = captions * request.training.epochs * weights / TRAINING_WEIGHTS_PER_SECOND
+        # Features as float16; weights and two Adam moments as float32, the best weights again.
+        disk = 2 * photos * math.prod(model.network.output_shape[1:]) + 16 * weights
+        return cls(weights, (features + steps) / cores + FIXED_SECONDS, disk, MEMORY_BYTES + disk)
+
+    def announce(self) -> None:
+        """Two lines on stderr."""
+        say(
+            f"training {self.trained_weights / 1e6:.1f} million weights; stop with Ctrl-C, "
+            "the same command goes on"
+        )
+        say(
+            f"expected on {os.cpu_count()} cores: about {self.seconds / 60:.0f} minutes, "
+            f"{self.disk_bytes / 1e9:.2f} GB of disk, up to {self.memory_bytes / 1e9:.0f} GB of "
+            "memory (the features' part of it is cache)"
+        )
