@@ -44,6 +44,16 @@ def captions(shape: str, colour: str, ground: str) -> list[str]:
     ]
 
 
+def gallery() -> list[tuple[str, Image.Image]]:
+    """One picture of each shape in each colour on one ground, with a name."""
+    generator, pictures = random.Random(7), []
+    for shape in SHAPES:
+        for colour in COLOURS:
+            ground = "white" if colour == "black" else "black"
+            pictures.append((f"{colour} {shape}", draw(shape, colour, ground, generator, 96)))
+    return pictures
+
+
 def write_corpus(folder: Path, train: int, dev: int, seed: int = 0, side: int = 96) -> Path:
     """Photos, captions and split lists of a corpus in Flickr8k's layout; returns `folder`."""
     generator = random.Random(seed)

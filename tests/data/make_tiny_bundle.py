@@ -2,11 +2,13 @@
 
     python tests/data/make_tiny_bundle.py
 
-writes `tiny.edgecap` (a folder) and `tiny.json`: drawn pictures' captions by the Keras model.
-Three small convolutions look at 32 x 32 pixels; they stay as they were drawn, the decoder is
-trained on drawn shapes. Needs the extra `convert`.
+writes `tiny.edgecap`, its checkpoint `tiny.npz`, and `tiny.json`: what the Keras model says of
+drawn pictures. Three small convolutions look at 32 x 32 pixels; they stay as they were drawn,
+the decoder is trained on drawn shapes. Needs the extra `convert`.
 """
 
+import json
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -15,21 +17,27 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent.parent / part) for part in (".", "converter", "runtime", "tests")]
 
-from shapes import write_corpus  # noqa: E402
+import numpy as np  # noqa: E402
+from PIL import Image  # noqa: E402
+from shapes import gallery, write_corpus  # noqa: E402
 
+from edgecap import image  # noqa: E402
 from edgecap_converter.conversion import Conversion, convert  # noqa: E402
 from edgecap_converter.decoders import DecoderSize  # noqa: E402
 from edgecap_converter.encoders import ENCODERS, Encoder  # noqa: E402
+from edgecap_converter.features import RESAMPLING  # noqa: E402
 from edgecap_converter.frameworks import import_tensorflow  # noqa: E402
+from edgecap_converter.model import Model  # noqa: E402
+from edgecap_converter.search import GreedySearch  # noqa: E402
 from edgecap_converter.training import TrainingSettings  # noqa: E402
 
 
 def build_tiny(side: int) -> Any:
-    """Three strided convolutions to a 4 x 4 grid of 16 features."""
+    """Three strided convolutions to a 4 x 4 grid of 48 features."""
     keras = import_tensorflow().keras
     photo = keras.layers.Input((side, side, 3), name="normalized")
     tensor = photo
-    for index, width in enumerate((8, 16, 16)):
+    for index, width in enumerate((16, 32, 48)):
         tensor = keras.layers.Conv2D(
             width, 3, strides=2, padding="same", activation="relu", name=f"conv_{index}"
         )(tensor)
@@ -50,7 +58,7 @@ def tiny_conversion(data: Path, output: Path, work: Path, decoder: str = "attent
         encoder_weights="random",
         decoder=decoder,
         size=DecoderSize(features=32, attention=32, embedding=32, hidden=64),
-        training=TrainingSettings(epochs=12, batch=50, learning_rate=1e-2, dropout=0.1,
+        training=TrainingSettings(epochs=30, batch=50, learning_rate=1e-2, dropout=0.1,
                                   maximum_words=12),
         calibration_photos=64,
         maximum_quality_loss=100.0,
@@ -58,11 +66,26 @@ def tiny_conversion(data: Path, output: Path, work: Path, decoder: str = "attent
     )  # fmt: skip
 
 
+def keras_captions(checkpoint: Path, pictures: list[Image.Image]) -> list[str]:
+    """What the float Keras model says of pictures."""
+    ENCODERS[TINY.name] = TINY
+    model = Model.load(checkpoint)
+    photos = np.stack([image.load(p, TINY.side, TINY.side, RESAMPLING) for p in pictures])
+    features = model.network(TINY.normalize(photos)).numpy()
+    search = GreedySearch(model.decoder, model.tokenizer, model.configuration.maximum_words)
+    return search.captions(features)
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        corpus = write_corpus(work / "shapes", train=400, dev=60)
+        corpus = write_corpus(work / "shapes", train=600, dev=60)
         convert(tiny_conversion(corpus, HERE / "tiny.edgecap", work / "work"))
+        (checkpoint,) = (work / "work").glob("training-*/model.npz")
+        shutil.copyfile(checkpoint, HERE / "tiny.npz")
+    captions = keras_captions(HERE / "tiny.npz", [picture for _, picture in gallery()])
+    expected = {name: caption for (name, _), caption in zip(gallery(), captions, strict=True)}
+    (HERE / "tiny.json").write_text(json.dumps(expected, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,239 @@
+"""`edgecap convert`, from drawn pictures to a bundle that the runtime runs."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from shapes import gallery, write_corpus
+
+from edgecap.bundle import Bundle
+from edgecap.errors import ConversionError, EdgecapError, UsageError
+from edgecap.manifest import Measured
+from edgecap_converter import conversion
+from edgecap_converter.conversion import Conversion, convert
+from edgecap_converter.encoder_weights import FOLDER_VARIABLE
+from edgecap_converter.model import Model
+from edgecap_converter.verify import require_quality
+
+HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE / "data"))
+
+from make_tiny_bundle import keras_captions, tiny_conversion  # noqa: E402
+
+ROOT = HERE.parent
+PACKAGES = os.pathsep.join(str(ROOT / p) for p in (".", "runtime", "converter", "tests/data"))
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_corpus(tmp_path_factory.mktemp("corpus") / "shapes", train=100, dev=20)
+
+
+def _request(corpus: Path, folder: Path) -> Conversion:
+    request = tiny_conversion(corpus, folder / "shapes.edgecap", folder / "work")
+    training = dataclasses.replace(request.training, epochs=4, batch=25)
+    return dataclasses.replace(request, training=training, calibration_photos=32)
+
+
+@pytest.fixture(scope="module")
+def converted(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Conversion:
+    """A conversion that is done."""
+    request = _request(corpus, tmp_path_factory.mktemp("converted"))
+    convert(request)
+    return request
+
+
+def test_one_expected_text_two_programs_keras() -> None:
+    expected = json.loads((HERE / "data" / "tiny.json").read_text())
+    said = keras_captions(HERE / "data" / "tiny.npz", [picture for _, picture in gallery()])
+    assert dict(zip(expected, said, strict=True)) == expected
+
+
+def test_the_bundle_says_what_it_is(converted: Conversion) -> None:
+    bundle = Bundle.open(converted.output)
+    manifest = bundle.manifest
+    assert (manifest.origin.encoder, manifest.origin.decoder) == ("tiny", "attention")
+    assert manifest.origin.settings["epochs"] == 4
+    assert manifest.measured is not None
+    assert (manifest.measured.split, manifest.measured.photos) == ("dev", 20)
+    assert manifest.measured.same_captions >= 15
+    assert manifest.measured.bundle["bleu_1"] > manifest.measured.constant_caption["bleu_1"]
+    # By hand: 3 x 3 convolutions to 16, 32 and 48 channels on 16 x 16, 8 x 8 and 4 x 4 positions,
+    # then the projection of 16 positions, and the state.
+    convolutions = 16 * 16 * 16 * 27 + 8 * 8 * 32 * 9 * 16 + 4 * 4 * 48 * 9 * 32
+    projection = 16 * (48 * 32 + 32 * 32) + 32 * 128
+    assert manifest.encoder.multiply_accumulates == convolutions + projection
+    for part in ("## Licence", "## Data", "100 photos", "## Measured quality", "## Known failures"):
+        assert part in manifest.model_card
+
+
+def test_nothing_is_left_but_caches_and_checkpoints(converted: Conversion) -> None:
+    assert [path.name for path in converted.output.parent.iterdir() if path.name[0] == "."] == []
+    names = sorted(path.name.split("-")[0] for path in converted.work.iterdir())
+    assert set(names) == {"features", "training"}
+
+
+def test_a_conversion_killed_in_training_and_resumed_gives_the_same_bundle(
+    converted: Conversion, corpus: Path, tmp_path: Path
+) -> None:
+    code = (
+        "import sys; from pathlib import Path; import test_convert, edgecap_converter.conversion\n"
+        "edgecap_converter.conversion.convert("
+        "test_convert._request(Path(sys.argv[1]), Path(sys.argv[2])))"
+    )
+    command = [sys.executable, "-u", "-c", code, str(corpus), str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((PACKAGES, str(HERE)))}
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    assert child.stderr is not None
+    for line in child.stderr:
+        if line.startswith("epoch 2:"):
+            break
+    child.send_signal(signal.SIGKILL)
+    child.stderr.read()
+    child.stderr.close()
+    assert child.wait() == -signal.SIGKILL
+    assert not (tmp_path / "shapes.edgecap").exists()
+
+    resumed = subprocess.run(
+        command, capture_output=True, text=True, env=environment, check=False, timeout=600
+    )
+    assert resumed.returncode == 0, resumed.stderr
+    assert "going on after epoch" in resumed.stderr
+    again = Bundle.open(tmp_path / "shapes.edgecap")
+    assert again.manifest.sha256 == Bundle.open(converted.output).manifest.sha256
+
+
+def test_a_checkpoint_compressed_anew_gives_the_same_graphs(
+    converted: Conversion, tmp_path: Path
+) -> None:
+    (checkpoint,) = converted.work.glob("training-*/model.npz")
+    output = tmp_path / "shapes.edgecap"
+    request = dataclasses.replace(
+        converted, checkpoint=checkpoint, output=output, work=tmp_path / "work", as_zip=True
+    )
+    convert(request)
+    assert output.is_file()
+    assert Bundle.open(output).manifest == Bundle.open(converted.output).manifest
+
+
+@pytest.mark.parametrize("decoder", ["attention", "lstm"])
+def test_float_graphs_give_the_words_of_the_keras_model(
+    corpus: Path, tmp_path: Path, decoder: str
+) -> None:
+    request = dataclasses.replace(
+        _request(corpus, tmp_path),
+        decoder=decoder,
+        encoder_compression="none",
+        decoder_compression="none",
+    )
+    measured = convert(request).measured
+    assert measured is not None
+    assert measured.same_captions == measured.photos
+
+
+def test_a_bundle_that_lost_too_much_is_refused(
+    converted: Conversion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (checkpoint,) = converted.work.glob("training-*/model.npz")
+    output = tmp_path / "refused.edgecap"
+    request = dataclasses.replace(
+        converted, checkpoint=checkpoint, output=output, maximum_quality_loss=0.0
+    )
+
+    def better(search: object, features: np.ndarray) -> list[str]:  # noqa: ARG001
+        lines = (converted.data / "Flickr8k.token.txt").read_text().splitlines()
+        return [line.split("\t")[1] for line in lines[100 * 5 :: 5]]
+
+    monkeypatch.setattr(conversion.GreedySearch, "captions", better)
+    with pytest.raises(ConversionError, match=r"more than 0\.0 points lost"):
+        convert(request)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_quality_loss_is_float_minus_bundle() -> None:
+    def measured(before: float, after: float) -> Measured:
+        return Measured("dev", 1, "greedy", {"cider": before}, {"cider": after}, {}, 0)
+
+    require_quality(measured(40.0, 39.1), maximum_loss=1.0)
+    require_quality(measured(40.0, 45.0), maximum_loss=0.0)
+    with pytest.raises(ConversionError, match=r"CIDEr on dev is 38\.9, its float model's 40\.0"):
+        require_quality(measured(40.0, 38.9), maximum_loss=1.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"encoder": "vgg99"}, "no encoder 'vgg99'"),
+        ({"decoder": "transformer"}, "no decoder 'transformer'"),
+        ({"encoder_compression": "zip"}, "no encoder compression 'zip'"),
+        ({"decoder_compression": "zip"}, "no decoder compression 'zip'"),
+        ({"data": Path("nowhere")}, "nowhere"),
+        ({"minimum_count": 10_000}, "no word occurs 10000 times"),
+        ({"checkpoint": Path("nowhere.npz")}, "no checkpoint at nowhere.npz"),
+    ],
+)
+def test_what_cannot_be_converted(
+    corpus: Path, tmp_path: Path, change: dict[str, object], complaint: str
+) -> None:
+    request = dataclasses.replace(_request(corpus, tmp_path), **change)
+    with pytest.raises(EdgecapError, match=complaint) as caught:
+        convert(request)
+    assert "\n" not in str(caught.value)
+    assert not request.output.exists()
+
+
+def test_a_checkpoint_of_another_architecture(converted: Conversion, tmp_path: Path) -> None:
+    (checkpoint,) = converted.work.glob("training-*/model.npz")
+    model = Model.load(checkpoint)
+    other = dataclasses.replace(
+        model.configuration, size=dataclasses.replace(model.configuration.size, hidden=32)
+    )
+    dataclasses.replace(model, configuration=other).save(tmp_path / "other.npz")
+    with pytest.raises(ConversionError, match="of another architecture"):
+        Model.load(tmp_path / "other.npz")
+    (tmp_path / "broken.npz").write_bytes(checkpoint.read_bytes()[:5000])
+    with pytest.raises(ConversionError, match="not a readable checkpoint"):
+        Model.load(tmp_path / "broken.npz")
+    with pytest.raises(UsageError, match="no checkpoint"):
+        Model.load(tmp_path / "none.npz")
+
+
+def _edgecap(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "edgecap", *map(str, arguments)],
+        capture_output=True, text=True, cwd=cwd, check=False, timeout=900,
+        env={**os.environ, "PYTHONPATH": PACKAGES},
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(not os.environ.get(FOLDER_VARIABLE), reason=f"{FOLDER_VARIABLE} is not set")
+def test_from_the_command_line_with_a_real_encoder(corpus: Path, tmp_path: Path) -> None:
+    small = "--features 32 --attention 32 --embedding 32 --hidden 64 --epochs 12 --batch 50"
+    done = _edgecap(
+        "convert", "--data", corpus, "--output", "real.edgecap", "--encoder", "mobilenet_v2_0.35",
+        *small.split(), "--learning-rate", 0.01, "--max-words", 11, "--calibration-photos", 20,
+        "--max-quality-loss", 100, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("real.edgecap: CIDEr ")
+    assert "expected on" in done.stderr
+    picture = tmp_path / "red circle.png"
+    dict(gallery())["red circle"].save(picture)
+    said = _edgecap("caption", picture, "--bundle", "real.edgecap", cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    assert "red" in said.stdout
+    assert "on a black background" in said.stdout
+    shown = _edgecap("inspect", "real.edgecap", cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert "mobilenet_v2_0.35" in shown.stdout
+
+    again = _edgecap("convert", "--data", corpus, "--output", "real.edgecap", cwd=tmp_path)
+    assert again.returncode == 2
+    assert again.stderr.count("\n") == 1
+    assert "add --force" in again.stderr
