@@ -55,7 +55,7 @@ def test_normalization_is_offset_and_scale() -> None:
 
 
 def test_an_unknown_encoder_names_the_known() -> None:
-    with pytest.raises(UsageError, match="efficientnet_lite0, mobilenet_v2_1.0"):
+    with pytest.raises(UsageError, match=r"efficientnet_lite0, mobilenet_v2_1\.0"):
         find_encoder("resnet900")
 
 
@@ -100,7 +100,7 @@ def test_a_download_without_network_names_both_ways(
 
 
 def test_a_missing_file_is_a_usage_error() -> None:
-    with pytest.raises(UsageError, match="no weights at nowhere.npz"):
+    with pytest.raises(UsageError, match=r"no weights at nowhere\.npz"):
         load_network(find_encoder("mobilenet_v2_0.35"), "nowhere.npz", seed=0)
 
 
