@@ -1,0 +1,1 @@
+"""How `check_targets.py` measures each number that the default bundle has to reach."""
