@@ -7,7 +7,7 @@ Understands what manifests are made of: str, int, float, bool, None, nested data
 import dataclasses
 import functools
 import json
-import math
+import sys
 import types
 import typing
 from typing import Any, TypeVar
@@ -101,9 +101,11 @@ def _read(expected: Any, value: Any, where: str) -> Any:
                 return _read(choice, value, where)
             except SchemaError:
                 continue
-    # bool is an int to Python, and 1 a fine float to JSON: neither surprise is wanted.
-    elif expected is float and type(value) in (int, float) and math.isfinite(value):
-        return float(value)
+    # bool is an int to Python, and 1 a fine float to JSON: neither surprise is wanted. A number
+    # with too large an exponent is infinite to Python.
+    elif expected is float:
+        if type(value) in (int, float) and abs(value) <= sys.float_info.max:
+            return float(value)
     elif isinstance(expected, type) and type(value) is expected:
         return value
     name = getattr(expected, "__name__", str(expected))

@@ -1,14 +1,17 @@
 """Named members in a folder or in a zip file, read with limits and written whole or not at all."""
 
+from __future__ import annotations
+
 import os
-import shutil
 import stat
-import tempfile
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 from edgecap.errors import BundleError
+
+# A reader needs none of pathlib, tempfile, shutil and zipfile, which take long to import.
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # Deflate cannot shrink further than this: a larger ratio is a lie.
 MAXIMUM_DEFLATE_RATIO = 1_032
@@ -17,7 +20,7 @@ MAXIMUM_DEFLATE_RATIO = 1_032
 class Storage(Protocol):
     """Where a bundle's members lie."""
 
-    def __enter__(self) -> "Storage": ...
+    def __enter__(self) -> Storage: ...
     def __exit__(self, *_: object) -> None: ...
 
     def read(self, name: str, maximum_bytes: int) -> bytes:
@@ -42,23 +45,25 @@ def _check_names(found: Iterable[str], expected: Iterable[str]) -> None:
 class FolderStorage:
     """Members as files of a folder."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str) -> None:
         self._path = path
 
-    def __enter__(self) -> "FolderStorage":
+    def __enter__(self) -> FolderStorage:
         return self
 
     def __exit__(self, *_: object) -> None:
         pass
 
     def read(self, name: str, maximum_bytes: int) -> bytes:
-        place = self._path / name
+        place = os.path.join(self._path, name)  # noqa: PTH118
         try:
             # A pipe or a device would make the reader wait for ever.
-            if not stat.S_ISREG(place.lstat().st_mode):
+            if not stat.S_ISREG(os.lstat(place).st_mode):
                 raise BundleError(f"{name} is not a regular file: get the bundle again")
-            with place.open("rb") as file:
-                return file.read(maximum_bytes + 1)
+            with open(place, "rb") as file:  # noqa: PTH123
+                # `read` makes room for all it is asked for, before it looks at the file.
+                size = os.fstat(file.fileno()).st_size
+                return file.read(min(maximum_bytes, size) + 1)
         except FileNotFoundError:
             raise BundleError(f"{name} is missing: get the bundle again") from None
         except OSError as error:
@@ -66,14 +71,17 @@ class FolderStorage:
 
     def check_names(self, expected: Iterable[str]) -> None:
         # Desktop systems drop files such as .DS_Store into every folder.
-        names = (place.name for place in self._path.iterdir())
+        try:
+            names = os.listdir(self._path)  # noqa: PTH208
+        except OSError as error:
+            raise BundleError(f"cannot be listed ({error.strerror}): check its rights") from error
         _check_names((name for name in names if not name.startswith(".")), expected)
 
 
 class ZipStorage:
     """Members of one zip file; stored or deflated, not encrypted, each name once."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str) -> None:
         import zipfile
 
         try:
@@ -87,7 +95,7 @@ class ZipStorage:
             self._file.close()
             raise BundleError("holds a member twice: get the bundle again")
 
-    def __enter__(self) -> "ZipStorage":
+    def __enter__(self) -> ZipStorage:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -107,7 +115,7 @@ class ZipStorage:
             raise BundleError(f"{name} is packed in a way that bundles are not: get it again")
         try:
             with self._file.open(info) as file:
-                return file.read(maximum_bytes + 1)
+                return file.read(min(maximum_bytes, info.file_size) + 1)
         except (
             zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError,
             RuntimeError,
@@ -161,6 +169,9 @@ class _Staging:
         self._path = path
 
     def __enter__(self) -> Path:
+        import tempfile
+        from pathlib import Path
+
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             prefix = f".{self._path.name}."
@@ -170,6 +181,8 @@ class _Staging:
         return self._folder
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        import shutil
+
         old = self._folder / "old"
         if old.exists() and not self._path.exists():
             old.rename(self._path)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgecap.errors import UsageError
-from edgecap_converter.frameworks import import_tensorflow
+from edgecap_converter.frameworks import forget_names, import_tensorflow
 
 Grid = tuple[int, int, int]
 """Height, width and `D` of the encoder's output."""
@@ -79,6 +79,7 @@ def build_decoder(name: str, size: DecoderSize, grid: Grid, vocabulary: int) -> 
     """
     if name not in DECODERS:
         raise UsageError(f"no decoder {name!r}: choose one of {', '.join(DECODERS)}")
+    forget_names()
     keras = import_tensorflow().keras
     token = keras.layers.Input((), dtype="int32", name="token")
     vector = keras.layers.Embedding(vocabulary, size.embedding, name="embedding_words")(token)

@@ -9,6 +9,7 @@ import numpy as np
 
 from edgecap.errors import ConversionError, UsageError
 from edgecap_converter.encoders import Encoder
+from edgecap_converter.frameworks import forget_names, import_tensorflow
 
 RANDOM = "random"
 FOLDER_VARIABLE = "EDGECAP_WEIGHTS"
@@ -30,12 +31,10 @@ def load_network(encoder: Encoder, source: str | None, seed: int) -> tuple[Any, 
         ConversionError: if the file does not fit the network, or no weights can be had.
     """
     if source == RANDOM:
-        from edgecap_converter.frameworks import import_tensorflow
-
         import_tensorflow().keras.utils.set_random_seed(seed)
-        network = encoder.build(encoder.side)
+        network = encoder.network()
     elif (path := _find_file(encoder, source)) is not None:
-        network = encoder.build(encoder.side)
+        network = encoder.network()
         assign_weights(network, path)
     else:
         network = _download(encoder)
@@ -62,6 +61,7 @@ def _download(encoder: Encoder) -> Any:
     ways = f"--encoder-weights FILE with a .npz of {encoder.name}, or {FOLDER_VARIABLE}=FOLDER"
     if encoder.download is None:
         raise ConversionError(f"Keras has no download of {encoder.name}: use {ways}")
+    forget_names()
     try:
         return encoder.download(encoder.side)
     except Exception as error:

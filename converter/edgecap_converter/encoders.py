@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgecap.errors import UsageError
-from edgecap_converter.frameworks import import_tensorflow
+from edgecap_converter.frameworks import forget_names, import_tensorflow
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,11 @@ class Encoder:
     download: Callable[[int], Any] | None
     """Makes it with the weights that Keras downloads, where Keras has them."""
     weights_licence: str
+
+    def network(self) -> Any:
+        """A new network with random weights."""
+        forget_names()
+        return self.build(self.side)
 
     def normalize(self, pixels: Any) -> Any:
         """uint8 `(B, side, side, 3)` -> the float32 values the network takes."""

@@ -28,3 +28,11 @@ def make_reproducible() -> Any:
     tensorflow = import_tensorflow()
     tensorflow.config.experimental.enable_op_determinism()
     return tensorflow
+
+
+def forget_names() -> None:
+    """Starts Keras's automatic layer names anew, so that they depend on nothing built before.
+
+    The names end up in exported files, whose bytes would differ otherwise.
+    """
+    import_tensorflow().keras.backend.reset_uids()

@@ -77,7 +77,7 @@ class Model:
         except schema.SchemaError as error:
             raise ConversionError(f"{path}: broken configuration ({error})") from error
         encoder = find_encoder(configuration.encoder)
-        network = encoder.build(encoder.side)
+        network = encoder.network()
         network.trainable = False
         model = build_model(configuration, encoder, network)
         prefix = "encoder/"

@@ -1,0 +1,7 @@
+"""`python -m edgecap`."""
+
+import sys
+
+from edgecap.cli import main
+
+sys.exit(main())

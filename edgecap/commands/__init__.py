@@ -1,0 +1,1 @@
+"""One module a command; `edgecap.cli` imports the one that is called."""
