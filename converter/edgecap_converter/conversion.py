@@ -152,7 +152,11 @@ def train_model(
         maximum_words=request.training.maximum_words,
         dataset=request.data.name,
         seed=request.seed,
-        training=dataclasses.asdict(request.training),
+        training={
+            **dataclasses.asdict(request.training),
+            "minimum_count": request.minimum_count,
+            "encoder_weights_sha256": network_sha256,
+        },
     )
     model = build_model(configuration, encoder, network)
     Estimate.of(model, len(train_photos) + len(dev_photos), len(captions), request).announce()
