@@ -44,12 +44,23 @@ def describe_origin(configuration: Configuration, request: "Conversion") -> Orig
 
 
 def _commit() -> str:
-    """The commit of the source tree that runs, "unknown" for an installed package."""
-    git = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-        cwd=Path(__file__).parent, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return git.stdout.strip() if git.returncode == 0 else "unknown"
+    """The commit of the source tree that runs, "unknown" for an installed package.
+
+    With "-dirty" behind it if the packages that make a bundle have changes beside it.
+    """
+    here = Path(__file__).parent
+    found = _git(here, "rev-parse", "--short=12", "HEAD")
+    if found.returncode != 0:
+        return "unknown"
+    packages = (f":/{folder}/*.py" for folder in ("edgecap", "runtime", "converter"))
+    changed = _git(here, "diff", "--quiet", "HEAD", "--", *packages).returncode != 0
+    return found.stdout.strip() + ("-dirty" if changed else "")
+
+
+def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["git", *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
 
 
 def oldest_engines(graphs: Sequence[bytes]) -> dict[str, str]:
