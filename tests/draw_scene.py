@@ -11,8 +11,8 @@ import sys
 from PIL import Image, ImageDraw, ImageFilter
 
 WIDTH, HEIGHT = 500, 375
-HORIZON = 150
-FUR, DARK_FUR = (122, 78, 40), (84, 52, 26)
+HORIZON = 100
+FUR, DARK_FUR = (165, 105, 50), (110, 66, 30)
 
 
 def draw_scene() -> Image.Image:

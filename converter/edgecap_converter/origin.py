@@ -1,6 +1,7 @@
 """Where a bundle comes from and what can run it, for its manifest."""
 
 import dataclasses
+import shutil
 import subprocess
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -49,6 +50,8 @@ def _commit() -> str:
     With "-dirty" behind it if the packages that make a bundle have changes beside it.
     """
     here = Path(__file__).parent
+    if shutil.which("git") is None:
+        return "unknown"
     found = _git(here, "rev-parse", "--short=12", "HEAD")
     if found.returncode != 0:
         return "unknown"
