@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 WIDTH, HEIGHT = 500, 375
 HORIZON = 100
-FUR, DARK_FUR = (165, 105, 50), (110, 66, 30)
+FUR, DARK_FUR = (180, 95, 30), (110, 56, 18)
 
 
 def draw_scene() -> Image.Image:
