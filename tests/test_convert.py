@@ -213,7 +213,8 @@ def _edgecap(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.skipif(not os.environ.get(FOLDER_VARIABLE), reason=f"{FOLDER_VARIABLE} is not set")
-def test_from_the_command_line_with_a_real_encoder(corpus: Path, tmp_path: Path) -> None:
+def test_from_the_command_line_with_a_real_encoder(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "shapes", train=400, dev=20)
     small = "--features 32 --attention 32 --embedding 32 --hidden 64 --epochs 12 --batch 50"
     done = _edgecap(
         "convert", "--data", corpus, "--output", "real.edgecap", "--encoder", "mobilenet_v2_0.35",

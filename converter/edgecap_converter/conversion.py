@@ -22,7 +22,7 @@ from edgecap_converter.encoder_weights import load_network, weights_sha256
 from edgecap_converter.encoders import find_encoder
 from edgecap_converter.estimate import Estimate
 from edgecap_converter.features import RESAMPLING, cached_features, load_photos
-from edgecap_converter.frameworks import make_reproducible
+from edgecap_converter.frameworks import make_reproducible, require_extra
 from edgecap_converter.model import Configuration, Model, build_model
 from edgecap_converter.model_card import ModelCard
 from edgecap_converter.origin import describe_origin, oldest_engines
@@ -70,6 +70,7 @@ def convert(request: Conversion) -> Manifest:
         EdgecapError: of the kind that fits whatever is wrong with data, weights, options, disk
             or the quality of the result.
     """
+    require_extra()
     encoder_recipe = find_recipe(ENCODER_RECIPES, request.encoder_compression, "encoder")
     decoder_recipe = find_recipe(DECODER_RECIPES, request.decoder_compression, "decoder")
     photos = load_dataset(request.data)

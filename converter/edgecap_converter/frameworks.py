@@ -1,9 +1,21 @@
 """The one place that imports TensorFlow."""
 
+import importlib.util
 import os
 from typing import Any
 
 from edgecap.errors import MissingExtraError
+
+
+def require_extra() -> None:
+    """Finds out at once whether `import_tensorflow`, which takes seconds, will succeed.
+
+    Raises:
+        MissingExtraError: naming the first package that is not installed.
+    """
+    for package in ("tensorflow", "tf_keras", "nltk", "tqdm"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError("edgecap convert", "convert", package)
 
 
 def import_tensorflow() -> Any:
@@ -15,11 +27,9 @@ def import_tensorflow() -> Any:
     # Both are read once, when TensorFlow is imported.
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        import tensorflow
-        import tf_keras  # noqa: F401  # tensorflow.keras is this package; name it if it is missing
-    except ImportError as error:
-        raise MissingExtraError("edgecap convert", "convert", error.name or "TensorFlow") from error
+    require_extra()
+    import tensorflow
+
     return tensorflow
 
 
