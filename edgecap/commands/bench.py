@@ -8,8 +8,8 @@ import click
 
 import edgecap_bench
 from edgecap.cli import print_error, print_line
+from edgecap.commands.engine import backend_option, threads_option
 from edgecap.errors import EdgecapError
-from edgecap_runtime import options
 from edgecap_runtime.startup import without_engine_notes
 
 if TYPE_CHECKING:
@@ -39,18 +39,8 @@ STANDARD_OUTPUT = "-"
     show_default=True,
     help="Captions before them that are not timed.",
 )
-@click.option(
-    "--threads",
-    type=click.IntRange(1, options.MAXIMUM_THREADS),
-    help=f"Cores to use.  [default: all, at most {options.DEFAULT_THREADS}]",
-)
-@click.option(
-    "--backend",
-    type=click.Choice(options.BACKENDS),
-    default="auto",
-    show_default=True,
-    help="The engine.",
-)
+@threads_option
+@backend_option
 @click.option(
     "--photo", "photo_path", metavar="FILE", help="What to caption.  [default: a drawn picture]"
 )

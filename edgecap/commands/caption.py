@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgecap.cli import print_error, print_line
+from edgecap.commands.engine import backend_option, threads_option
 from edgecap.contract import MAXIMUM_WORDS
 from edgecap.errors import EdgecapError, UsageError
 from edgecap_runtime import options, sources
@@ -40,18 +41,8 @@ _IN_A_COLUMN = str.maketrans({"\t": "\\t", "\n": "\\n"})
     type=click.IntRange(1, MAXIMUM_WORDS),
     help="The longest caption.  [default: the bundle's]",
 )
-@click.option(
-    "--threads",
-    type=click.IntRange(1, options.MAXIMUM_THREADS),
-    help=f"Cores to use.  [default: all, at most {options.DEFAULT_THREADS}]",
-)
-@click.option(
-    "--backend",
-    type=click.Choice(options.BACKENDS),
-    default="auto",
-    show_default=True,
-    help="The engine.",
-)
+@threads_option
+@backend_option
 @click.option(
     "--from",
     "list_path",

@@ -10,8 +10,8 @@ import click
 
 from edgecap import schema
 from edgecap.cli import print_line
+from edgecap.commands.engine import backend_option
 from edgecap.sizes import MemberSize, folder_bytes, member_sizes, zip_bytes
-from edgecap_runtime import options
 from edgecap_runtime.startup import without_collections, without_engine_notes
 
 if TYPE_CHECKING:
@@ -22,13 +22,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("bundle", required=False, metavar="[BUNDLE]")
 @click.option("--json", "as_json", is_flag=True, help="The manifest, sizes and engine as JSON.")
-@click.option(
-    "--backend",
-    type=click.Choice(options.BACKENDS),
-    default="auto",
-    show_default=True,
-    help="The engine to load it with.",
-)
+@backend_option
 def command(bundle: str | None, as_json: bool, backend: str) -> None:
     """Show what is in a bundle, and whether it is sound.
 
