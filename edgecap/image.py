@@ -73,7 +73,9 @@ def resize(image: Image.Image, width: int, height: int, resampling: str) -> Arra
 
 
 def decode(
-    source: ImageSource, minimum_size: tuple[int, int] = (MAXIMUM_PIXELS, MAXIMUM_PIXELS)
+    source: ImageSource,
+    minimum_size: tuple[int, int] = (MAXIMUM_PIXELS, MAXIMUM_PIXELS),
+    name: str | None = None,
 ) -> Image.Image:
     """Return a photo as an upright RGB image: transparency on white, an animation's first frame.
 
@@ -82,10 +84,11 @@ def decode(
     pixels, is what the caller will resize to: the photo may come back reduced, by a whole number,
     to no less than twice the longer of these. 16-bit grey is divided by 257; floats are refused.
 
-    Raises `ImageError`, naming `source`, if it cannot be read or decoded or exceeds a limit.
+    Raises `ImageError`, naming `source` (by `name` if given), if it cannot be read or decoded or
+    exceeds a limit.
     """
     side = 2 * max(minimum_size)  # for both sides, as EXIF may turn the photo
-    with _explained(source), _Quiet():
+    with _explained(source, name), _Quiet():
         if isinstance(source, np.ndarray):
             image = _from_array(source)
         elif isinstance(source, Image.Image):
@@ -228,15 +231,16 @@ class _Quiet:
 
 
 @contextlib.contextmanager
-def _explained(source: object) -> Iterator[None]:
+def _explained(source: object, name: str | None) -> Iterator[None]:
     """Turn whatever goes wrong with `source` into an `ImageError` of one line."""
     try:
         yield
     except Exception as error:
-        name = f"photo given as {type(source).__name__}"
-        if isinstance(source, str | os.PathLike):
+        if name is None and isinstance(source, str | os.PathLike):
             name = os.fsdecode(source)
-            name = name if name.isprintable() else ascii(name)
+        elif name is None:
+            name = f"photo given as {type(source).__name__}"
+        name = name if name.isprintable() else ascii(name)
         if isinstance(error, _Refusal):
             reason = str(error)
         elif isinstance(error, OSError) and error.errno:  # the system's; Pillow's have no number

@@ -12,6 +12,7 @@ import threading
 import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -314,3 +315,17 @@ def test_closing_waits_for_what_is_being_done_and_takes_nothing_more():
     finished, seen = len(done), len(taken)
     time.sleep(0.1)
     assert (len(done), len(taken)) == (finished, seen)
+
+
+def test_an_error_calls_a_photo_by_its_name(captioner: Captioner, tmp_path: Path) -> None:
+    path = tmp_path / "broken.jpg"
+    path.write_bytes(b"no photo")
+    with (
+        path.open("rb") as file,
+        pytest.raises(ImageError, match=r"broken\.jpg: expected") as opened,
+    ):
+        captioner.caption(file)
+    with pytest.raises(ImageError) as by_path:
+        captioner.caption(path)
+    assert str(opened.value) == str(by_path.value)
+    assert str(by_path.value).startswith(f"{path}: ")

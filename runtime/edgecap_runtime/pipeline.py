@@ -89,7 +89,7 @@ class Pipeline:
             pixels: Array = image  # type: ignore[assignment]
             decoded = resized = begin
         else:
-            photo = photos.decode(_fetched(image), size)
+            photo = photos.decode(_fetched(image), size, _name(image))
             decoded = time.perf_counter()
             pixels = photos.resize(photo, *size, self._input.resampling)
             resized = time.perf_counter()
@@ -134,6 +134,12 @@ def _fetched(image: Image) -> photos.ImageSource:
     if isinstance(image, np.ndarray) or not hasattr(image, "read"):
         return image
     return image.read(photos.MAXIMUM_FILE_BYTES + 1)
+
+
+def _name(image: object) -> str | None:
+    """What an error calls the photo, where it does not show in what was fetched."""
+    name = getattr(image, "name", None) if hasattr(image, "read") else None
+    return name if isinstance(name, str) else None
 
 
 def _is_ready(image: object, size: tuple[int, int]) -> bool:
