@@ -130,7 +130,9 @@ def _lstm_only(size: DecoderSize, grid: Grid, vocabulary: int) -> tuple[Any, Any
     grid_in = layers.Input(grid, name="grid")
     mean = layers.GlobalAveragePooling2D(name="projection_mean")(grid_in)
     features = layers.Dense(size.features, activation="relu", name="projection_features")(mean)
-    state = layers.Dense(2 * size.hidden, activation="tanh", name="projection_state")(features)
+    # No tanh here: trained on Flickr8k it stood at 1 or -1 for every photo, with no gradient left,
+    # and nothing else tells the photos apart.
+    state = layers.Dense(2 * size.hidden, name="projection_state")(features)
     projection = model(grid_in, {"state": state}, name="projection")
 
     vector = layers.Input((size.embedding,), name="vector")
