@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgecap_converter.frameworks import import_tensorflow
 from edgecap_converter.macs import multiply_accumulates
 from edgecap_converter.model import Model
 from edgecap_converter.progress import say
@@ -34,8 +35,6 @@ class Estimate:
         """From the sizes of the model and of the data."""
         weights = sum(part.count_params() for part in model.decoder.models)
         side, cores = model.encoder.side, os.cpu_count() or 1
-        from edgecap_converter.frameworks import import_tensorflow
-
         tensorflow = import_tensorflow()
         photo = tensorflow.TensorSpec((1, side, side, 3), tensorflow.float32)
         graph = tensorflow.function(model.network, autograph=False).get_concrete_function(photo)

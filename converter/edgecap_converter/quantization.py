@@ -1,8 +1,9 @@
 """SavedModel -> TFLite, in a child process: the converter leaks memory and can crash.
 
-`python -m edgecap_converter.quantization SAVED_MODEL MODE CALIBRATION OUTPUT` is the child.
+The child is `python -m edgecap_converter.quantization` with the arguments of `_child`.
 """
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -49,8 +50,6 @@ def convert_saved_model(
 
 def _environment() -> dict[str, str]:
     """The child finds our packages where this process found them, installed or not."""
-    import os
-
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
@@ -64,7 +63,8 @@ def _samples(calibration: Path) -> Iterator[dict[str, npt.NDArray[Any]]]:
 def _child(saved_model: str, signature: str, mode: str, calibration: str, output: str) -> None:
     from edgecap_converter.frameworks import import_tensorflow
 
-    lite = import_tensorflow().lite
+    tensorflow = import_tensorflow()
+    lite = tensorflow.lite
     converter = lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=[signature])
     # tflite-runtime 2.14 knows no dense layer with a scale for each channel (version 12).
     converter._experimental_disable_per_channel_quantization_for_dense_layers = True
@@ -75,7 +75,6 @@ def _child(saved_model: str, signature: str, mode: str, calibration: str, output
             (signature, sample) for sample in _samples(Path(calibration))
         )
         converter.target_spec.supported_ops = [lite.OpsSet.TFLITE_BUILTINS_INT8]
-        tensorflow = import_tensorflow()
         converter.inference_input_type = tensorflow.uint8
         converter.inference_output_type = tensorflow.float32
     Path(output).write_bytes(converter.convert())
