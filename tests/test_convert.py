@@ -19,6 +19,7 @@ from edgecap_converter import conversion
 from edgecap_converter.conversion import Conversion, convert
 from edgecap_converter.encoder_weights import FOLDER_VARIABLE
 from edgecap_converter.model import Model
+from edgecap_converter.plan import Plan
 from edgecap_converter.verify import require_quality
 
 HERE = Path(__file__).resolve().parent
@@ -37,8 +38,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _request(corpus: Path, folder: Path) -> Conversion:
     request = tiny_conversion(corpus, folder / "shapes.edgecap", folder / "work")
-    training = dataclasses.replace(request.training, epochs=4, batch=25)
-    return dataclasses.replace(request, training=training, calibration_photos=32)
+    plan = request.plan.changed({"training.epochs": 4, "training.batch": 25})
+    return dataclasses.replace(request, plan=plan, calibration_photos=32)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def test_the_bundle_says_what_it_is(converted: Conversion) -> None:
     bundle = Bundle.open(converted.output)
     manifest = bundle.manifest
     assert (manifest.origin.encoder, manifest.origin.decoder) == ("tiny", "attention")
-    assert manifest.origin.settings["epochs"] == 4
+    assert manifest.origin.settings["training_epochs"] == 4
     assert manifest.measured is not None
     assert (manifest.measured.split, manifest.measured.photos) == ("dev", 20)
     assert manifest.measured.same_captions >= 15
@@ -92,7 +93,7 @@ def test_a_conversion_killed_in_training_and_resumed_gives_the_same_bundle(
     child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     assert child.stderr is not None
     for line in child.stderr:
-        if line.startswith("epoch 2:"):
+        if line.startswith("training 2/4: dev"):
             break
     child.send_signal(signal.SIGKILL)
     child.stderr.read()
@@ -126,9 +127,10 @@ def test_a_checkpoint_compressed_anew_gives_the_same_graphs(
 def test_float_graphs_give_the_words_of_the_keras_model(
     corpus: Path, tmp_path: Path, decoder: str
 ) -> None:
+    request = _request(corpus, tmp_path)
     request = dataclasses.replace(
-        _request(corpus, tmp_path),
-        decoder=decoder,
+        request,
+        plan=request.plan.changed({"decoder": decoder}),
         encoder_compression="none",
         decoder_compression="none",
     )
@@ -169,12 +171,12 @@ def test_quality_loss_is_float_minus_bundle() -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"encoder": "vgg99"}, "no encoder 'vgg99'"),
-        ({"decoder": "transformer"}, "no decoder 'transformer'"),
+        ({"plan": Plan(encoder="vgg99")}, "no encoder 'vgg99'"),
+        ({"plan": Plan(encoder="tiny", decoder="transformer")}, "no decoder 'transformer'"),
         ({"encoder_compression": "zip"}, "no encoder compression 'zip'"),
         ({"decoder_compression": "zip"}, "no decoder compression 'zip'"),
         ({"data": Path("nowhere")}, "nowhere"),
-        ({"minimum_count": 10_000}, "no word occurs 10000 times"),
+        ({"plan": Plan(encoder="tiny", minimum_count=10_000)}, "no word occurs 10000 times"),
         ({"checkpoint": Path("nowhere.npz")}, "no checkpoint at nowhere.npz"),
     ],
 )
@@ -217,7 +219,8 @@ def test_from_the_command_line_with_a_real_encoder(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "shapes", train=400, dev=20)
     small = "--features 32 --attention 32 --embedding 32 --hidden 64 --epochs 12 --batch 50"
     done = _edgecap(
-        "convert", "--data", corpus, "--output", "real.edgecap", "--encoder", "mobilenet_v2_0.35",
+        "convert", "--data", corpus, "--output", "real.edgecap", "--preset", "frozen",
+        "--encoder", "mobilenet_v2_0.35",
         *small.split(), "--learning-rate", 0.01, "--max-words", 11, "--calibration-photos", 20,
         "--max-quality-loss", 100, cwd=tmp_path,
     )  # fmt: skip

@@ -1,27 +1,38 @@
 """Training: the formulas, and that a run that was stopped ends as if it never had been."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from edgecap.metrics import Scorer
 from edgecap.tokenizer import PAD_ID, SPECIAL_TOKENS, Tokenizer
-from edgecap_converter import checkpoints, training
+from edgecap_converter import checkpoints
 from edgecap_converter.batches import Captions
-from edgecap_converter.decoders import Decoder, DecoderSize, build_decoder
+from edgecap_converter.decoders import build_decoder
+from edgecap_converter.encoders import ENCODERS
+from edgecap_converter.epochs import History, run_epochs
 from edgecap_converter.frameworks import make_reproducible
-from edgecap_converter.training import Trainer, TrainingSettings, one_cycle, smoothed_loss, train
+from edgecap_converter.model import Configuration, Model
+from edgecap_converter.optimizer import one_cycle
+from edgecap_converter.plan import DecoderSize, TrainingSettings
+from edgecap_converter.training import DecoderTrainer
+from edgecap_converter.unroll import NO_DROPOUT, smoothed_loss, unroll
 
 WORDS = (*SPECIAL_TOKENS, "a", "red", "blue", "ball")
-SETTINGS = TrainingSettings(epochs=3, batch=4, learning_rate=1e-2, maximum_words=5)
+SETTINGS = TrainingSettings(epochs=3, batch=4, learning_rate=1e-2)
+SIZE = DecoderSize(features=8, attention=8, embedding=8, hidden=16)
 
 
-def _decoder(name: str = "attention") -> Decoder:
+def _model(name: str = "attention") -> Model:
+    """A decoder for a grid of 2 x 2 x 6; nothing here runs the encoder."""
     make_reproducible().keras.utils.set_random_seed(3)
-    size = DecoderSize(features=8, attention=8, embedding=8, hidden=16)
-    return build_decoder(name, size, (2, 2, 6), len(WORDS))
+    configuration = Configuration("mobilenet_v2_0.35", name, SIZE, WORDS, 5, "none", 1, {})
+    decoder = build_decoder(name, SIZE, (2, 2, 6), len(WORDS))
+    return Model(configuration, ENCODERS["mobilenet_v2_0.35"], None, decoder, Tokenizer(WORDS))
 
 
 def _data() -> tuple[Any, Captions]:
@@ -31,15 +42,11 @@ def _data() -> tuple[Any, Captions]:
     return features, Captions(np.arange(8), words)
 
 
-def _run(folder: Path, settings: TrainingSettings = SETTINGS) -> tuple[checkpoints.Arrays, Any]:
-    decoder = _decoder()
+def _run(folder: Path) -> tuple[checkpoints.Arrays, History]:
     features, captions = _data()
-    references = [["a red ball"], ["a blue ball"]]
-    history = train(
-        decoder, Tokenizer(WORDS), settings, features, captions, features[:2], references,
-        folder, seed=1,
-    )  # fmt: skip
-    return checkpoints.weights(decoder.models), history
+    trainer = DecoderTrainer(_model(), SETTINGS, captions, features, features[:2])
+    scorer = Scorer([["a red ball"], ["a blue ball"]])
+    return run_epochs(trainer, SETTINGS.epochs, scorer, folder, "training")
 
 
 def test_the_learning_rate_rises_for_a_tenth_and_falls_to_nothing() -> None:
@@ -61,12 +68,10 @@ def test_the_loss_is_cross_entropy_against_softened_targets() -> None:
 
 @pytest.mark.parametrize("name", ["attention", "lstm"])
 def test_what_is_trained_is_what_the_device_steps_through(name: str) -> None:
-    decoder = _decoder(name)
-    trainer = Trainer(decoder, TrainingSettings(dropout=0.0), total_steps=10, seed=0)
+    decoder = _model(name).decoder
     grid = np.random.default_rng(1).random((3, 2, 2, 6)).astype(np.float32)
     inputs = np.array([[1, 4, 5], [1, 6, 7], [1, 4, 4]], np.int32)
-    masks = (1.0, 1.0, 1.0)
-    unrolled = trainer._unroll(grid, inputs, masks).numpy()
+    unrolled = unroll(decoder, grid, inputs, NO_DROPOUT).numpy()
     photo = decoder.photo(grid)
     for word in range(3):
         scores, photo["state"] = decoder.step(inputs[:, word], photo)
@@ -86,17 +91,16 @@ def test_a_run_stopped_in_its_second_epoch_ends_like_an_undisturbed_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     undisturbed, history = _run(tmp_path / "one")
-    learn, steps = Trainer.learn, 0
+    epoch = DecoderTrainer.epoch
 
-    def stopping(trainer: Trainer, *arguments: Any) -> Any:
-        nonlocal steps
-        steps += 1
-        if steps == 4:  # two steps an epoch: in the middle of the second
-            raise KeyboardInterrupt
-        return learn(trainer, *arguments)
+    def stopping(trainer: DecoderTrainer, number: int) -> Iterator[float]:
+        for step, loss in enumerate(epoch(trainer, number)):
+            if (number, step) == (1, 1):
+                raise KeyboardInterrupt
+            yield loss
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.Trainer, "learn", stopping)
+        patch.setattr(DecoderTrainer, "epoch", stopping)
         with pytest.raises(KeyboardInterrupt):
             _run(tmp_path / "two")
     resumed, resumed_history = _run(tmp_path / "two")
@@ -109,7 +113,7 @@ def test_the_best_epoch_is_kept_not_the_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = iter((["a red ball", "a blue ball"], ["ball", "ball"], ["ball", "ball"]))
-    monkeypatch.setattr(training.GreedySearch, "captions", lambda *_: next(said))
+    monkeypatch.setattr(DecoderTrainer, "dev_captions", lambda _: next(said))
     kept, history = _run(tmp_path)
     assert [epoch["cider"] > 0 for epoch in history] == [True, False, False]
     best, _ = checkpoints.load(tmp_path / "best.npz")

@@ -31,10 +31,10 @@ class Captions:
 
 @dataclass(frozen=True)
 class Batch:
-    """`B` captions, padded to one length."""
+    """`B` captions of `N` photos, padded to one length."""
 
     photos: npt.NDArray[np.int64]
-    """`(B,)`, places in the list of photos."""
+    """`(N,)`, places in the list of photos; each has `B / N` captions in a row."""
     inputs: npt.NDArray[np.int32]
     """`(B, T)`: start, then the words."""
     targets: npt.NDArray[np.int32]
@@ -81,6 +81,45 @@ def epoch_batches(
         batches += [pool[place : place + size] for place in range(0, len(pool), size)]
     for index in generator.permutation(len(batches)):
         yield _pad(captions, batches[index], maximum_words)
+
+
+def photo_batches(
+    captions: Captions,
+    photos: int,
+    captions_each: int,
+    maximum_words: int,
+    seed: int,
+    epoch: int,
+) -> Iterator[Batch]:
+    """One epoch with `photos` photos a batch, each with `captions_each` of its captions in a row.
+
+    A photo with fewer captions repeats some, one with more shows others in other epochs. What is
+    left over after the last full batch waits for another epoch. The same for the same `seed`
+    and `epoch`.
+    """
+    generator = np.random.default_rng((seed, epoch))
+    by_photo = _by_photo(captions)
+    count = photo_batch_count(captions, photos)
+    order = np.resize(generator.permutation(len(by_photo)), count * photos)
+    for start in range(0, len(order), photos):
+        chosen = [
+            np.resize(generator.permutation(by_photo[index]), captions_each)
+            for index in order[start : start + photos]
+        ]
+        batch = _pad(captions, np.concatenate(chosen), maximum_words)
+        yield Batch(batch.photos[::captions_each], batch.inputs, batch.targets)
+
+
+def photo_batch_count(captions: Captions, photos: int) -> int:
+    """Batches of an epoch of `photo_batches`."""
+    return max(1, len(_by_photo(captions)) // photos)
+
+
+def _by_photo(captions: Captions) -> list[npt.NDArray[np.int64]]:
+    """Places of each photo's captions in the list of captions."""
+    order = np.argsort(captions.photos, kind="stable")
+    ends = np.flatnonzero(np.diff(captions.photos[order])) + 1
+    return np.split(order, ends)
 
 
 def _pad(captions: Captions, chosen: npt.NDArray[np.int64], maximum_words: int) -> Batch:

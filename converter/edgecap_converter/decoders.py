@@ -20,19 +20,10 @@ from typing import Any
 
 from edgecap.errors import UsageError
 from edgecap_converter.frameworks import forget_names, import_tensorflow
+from edgecap_converter.plan import DecoderSize
 
 Grid = tuple[int, int, int]
 """Height, width and `D` of the encoder's output."""
-
-
-@dataclass(frozen=True)
-class DecoderSize:
-    """Widths of a decoder's layers, in units."""
-
-    features: int = 256
-    attention: int = 256
-    embedding: int = 256
-    hidden: int = 512
 
 
 @dataclass(frozen=True)
@@ -49,6 +40,11 @@ class Decoder:
     def models(self) -> tuple[Any, Any, Any, Any]:
         """All four, in the order in which weights are kept."""
         return (self.projection, self.embedding, self.cell, self.head)
+
+    @property
+    def variables(self) -> list[Any]:
+        """What training changes."""
+        return [variable for model in self.models for variable in model.trainable_variables]
 
     def photo(self, grid: Any) -> dict[str, Any]:
         """The tensors that depend on the photo alone, by the names of the exported graphs."""

@@ -4,7 +4,7 @@ Letters: `N` photos, `D` encoder's feature width.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,25 @@ def load_photos(encoder: Encoder, paths: Sequence[Path]) -> npt.NDArray[np.uint8
     return np.stack([image.load(path, side, side, RESAMPLING) for path in paths])
 
 
-def features_key(encoder: Encoder, network_sha256: str, paths: Sequence[Path]) -> str:
+def encode_function(encoder: Encoder, network: Any) -> Callable[[Any], npt.NDArray[np.float16]]:
+    """The compiled network: uint8 `(N, side, side, 3)` -> float16 `(N, height, width, D)`."""
+    tensorflow = import_tensorflow()
+    photo = tensorflow.TensorSpec((None, encoder.side, encoder.side, 3), tensorflow.uint8)
+
+    @tensorflow.function(autograph=False, input_signature=[photo])  # type: ignore[untyped-decorator]
+    def encode(pixels: Any) -> Any:
+        grid = network(encoder.normalize(pixels), training=False)
+        return tensorflow.cast(grid, tensorflow.float16)
+
+    return lambda pixels: encode(pixels).numpy()
+
+
+def features_key(
+    encoder: Encoder, network_sha256: str, paths: Sequence[Path], mirrored: bool
+) -> str:
     """What the features depend on, as 16 hexadecimal digits: network, photos, preprocessing."""
     digest = hashlib.sha256()
-    for part in (encoder.name, encoder.side, encoder.offset, encoder.scale, RESAMPLING):
+    for part in (encoder.name, encoder.side, encoder.offset, encoder.scale, RESAMPLING, mirrored):
         digest.update(f"{part}\n".encode())
     digest.update(network_sha256.encode())
     for path in paths:
@@ -43,30 +58,26 @@ def features_key(encoder: Encoder, network_sha256: str, paths: Sequence[Path]) -
 
 
 def cached_features(
-    encoder: Encoder, network: Any, network_sha256: str, paths: Sequence[Path], work: Path
+    encoder: Encoder,
+    network: Any,
+    network_sha256: str,
+    paths: Sequence[Path],
+    work: Path,
+    mirrored: bool = False,
 ) -> npt.NDArray[np.float16]:
-    """Float16 `(N, height, width, D)`, memory-mapped from the working folder.
+    """Float16 `(N, height, width, D)` of the photos, or of their mirror images, memory-mapped.
 
     A run that was stopped goes on with the next batch of photos.
 
     Raises:
         ConversionError: if a photo or the working folder cannot be read or written.
     """
-    place = work / f"features-{features_key(encoder, network_sha256, paths)}.npy"
+    place = work / f"features-{features_key(encoder, network_sha256, paths, mirrored)}.npy"
     if place.exists():
         return _open(place)
-    tensorflow = import_tensorflow()
     partial, done_file = place.with_suffix(".partial"), place.with_suffix(".done")
     shape = (len(paths), *network.output_shape[1:])
-
-    photo = tensorflow.TensorSpec((None, encoder.side, encoder.side, 3), tensorflow.uint8)
-
-    @tensorflow.function(autograph=False, input_signature=[photo])  # type: ignore[untyped-decorator]
-    def encode(pixels: Any) -> Any:
-        return tensorflow.cast(
-            network(encoder.normalize(pixels), training=False), tensorflow.float16
-        )
-
+    encode = encode_function(encoder, network)
     try:
         work.mkdir(parents=True, exist_ok=True)
         done = int(done_file.read_text()) if done_file.exists() and partial.exists() else 0
@@ -75,7 +86,9 @@ def cached_features(
         with progress("features", len(paths), "photo", done) as advance:
             for start in range(done, len(paths), BATCH):
                 batch = paths[start : start + BATCH]
-                features[start : start + len(batch)] = encode(load_photos(encoder, batch)).numpy()
+                pixels = load_photos(encoder, batch)
+                pixels = pixels[:, :, ::-1] if mirrored else pixels
+                features[start : start + len(batch)] = encode(pixels)
                 advance(len(batch))
                 if (start // BATCH) % 20 == 19:
                     # The features reach the disk before the note that they are there.

@@ -10,9 +10,10 @@ from edgecap import schema
 from edgecap.errors import ConversionError
 from edgecap.tokenizer import Tokenizer
 from edgecap_converter import checkpoints
-from edgecap_converter.decoders import Decoder, DecoderSize, build_decoder
+from edgecap_converter.decoders import Decoder, build_decoder
 from edgecap_converter.encoders import Encoder, find_encoder
 from edgecap_converter.frameworks import import_tensorflow
+from edgecap_converter.plan import DecoderSize
 
 FORMAT, VERSION = "edgecap-checkpoint", 1
 
@@ -42,6 +43,15 @@ class Model:
     network: Any
     decoder: Decoder
     tokenizer: Tokenizer
+
+    @property
+    def models(self) -> tuple[Any, ...]:
+        """All Keras models, in the order in which weights are kept."""
+        return (self.network, *self.decoder.models)
+
+    def weights(self) -> checkpoints.Arrays:
+        """Float32 arrays of all models by `layer/tensor`."""
+        return checkpoints.weights(self.models)
 
     def save(self, path: Path) -> None:
         """Writes a checkpoint: kernels as float16, vectors (biases, statistics) as float32.

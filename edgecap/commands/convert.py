@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,69 @@ import click
 from edgecap.cli import print_line
 from edgecap.contract import MAXIMUM_WORDS
 from edgecap.errors import UsageError
+from edgecap_converter.plan import PRESETS, find_preset
 
 _PATH: Any = click.Path(path_type=Path)
 _WIDTH = click.IntRange(1, 8_192)
+_RATE = click.FloatRange(0, 1, min_open=True)
+_SHARE = click.FloatRange(0, 0.95)
+_BEST = PRESETS["best"]
+
+# Stands for the dots of a value's path in the name of the option's parameter.
+_DOT = "__"
+# Option, path of the value in a plan, type, help. What is not given stays as the preset says.
+_PLAN_OPTIONS: tuple[tuple[str, str, Any, str], ...] = (
+    ("--encoder", "encoder", str, "efficientnet_lite0, mobilenet_v2_1.0 or mobilenet_v2_0.35."),
+    ("--decoder", "decoder", str, "attention or lstm."),
+    ("--features", "size.features", _WIDTH, "Feature width."),
+    ("--attention", "size.attention", _WIDTH, "Attention width."),
+    ("--embedding", "size.embedding", _WIDTH, "Word width."),
+    ("--hidden", "size.hidden", _WIDTH, "LSTM width."),
+    (
+        "--minimum-count", "minimum_count", click.IntRange(1),
+        "A word rarer than this in the captions is not learned.",
+    ),
+    ("--max-words", "maximum_words", click.IntRange(1, MAXIMUM_WORDS), "The longest caption."),
+    (
+        "--epochs", "training.epochs", click.IntRange(1),
+        "Epochs of the first stage: the decoder, on features of the encoder as it is.",
+    ),
+    ("--batch", "training.batch", click.IntRange(1), "Captions a step of the first stage."),
+    (
+        "--learning-rate", "training.learning_rate", _RATE,
+        "Highest of the first stage's one-cycle schedule.",
+    ),
+    ("--dropout", "training.dropout", _SHARE, "Dropout of the first stage."),
+    (
+        "--label-smoothing", "training.label_smoothing", _SHARE,
+        "Share of the probability that is spread over all words.",
+    ),
+    (
+        "--fine-tuning-epochs", "fine_tuning.epochs", click.IntRange(0),
+        "Epochs of the second stage: encoder and decoder together, on changed photos. 0 for none.",
+    ),
+    (
+        "--encoder-learning-rate", "fine_tuning.encoder_learning_rate", _RATE,
+        "Highest of the encoder's in the second stage.",
+    ),
+    (
+        "--sequence-epochs", "sequence.epochs", click.IntRange(0),
+        "Epochs of the third stage: the decoder, rewarded by CIDEr. 0 for none.",
+    ),
+    (
+        "--sequence-learning-rate", "sequence.learning_rate", _RATE,
+        "Highest of the third stage.",
+    ),
+)  # fmt: skip
+
+
+def _plan_options(function: Any) -> Any:
+    for option, path, kind, text in reversed(_PLAN_OPTIONS):
+        default = functools.reduce(getattr, path.split("."), _BEST)
+        function = click.option(
+            option, path.replace(".", _DOT), type=kind, help=f"{text}  [preset best: {default}]"
+        )(function)
+    return function
 
 
 @click.command()
@@ -32,10 +93,10 @@ _WIDTH = click.IntRange(1, 8_192)
     "--checkpoint", type=_PATH, metavar="FILE", help="Compress this trained model; train nothing."
 )
 @click.option(
-    "--encoder",
-    default="efficientnet_lite0",
+    "--preset",
+    default="best",
     show_default=True,
-    help="efficientnet_lite0, mobilenet_v2_1.0 or mobilenet_v2_0.35.",
+    help=f"What is trained and how: {', '.join(PRESETS)}. Options below change parts of it.",
 )
 @click.option(
     "--encoder-weights",
@@ -43,46 +104,7 @@ _WIDTH = click.IntRange(1, 8_192)
     help="A .npz of its weights, or 'random'.  [default: $EDGECAP_WEIGHTS/ENCODER.npz if it is "
     "there, else Keras's download]",
 )
-@click.option("--decoder", default="attention", show_default=True, help="attention or lstm.")
-@click.option("--features", type=_WIDTH, default=256, show_default=True, help="Feature width.")
-@click.option("--attention", type=_WIDTH, default=256, show_default=True, help="Attention width.")
-@click.option("--embedding", type=_WIDTH, default=256, show_default=True, help="Word width.")
-@click.option("--hidden", type=_WIDTH, default=512, show_default=True, help="LSTM width.")
-@click.option(
-    "--minimum-count",
-    type=click.IntRange(1),
-    default=5,
-    show_default=True,
-    help="A word rarer than this in the captions is not learned.",
-)
-@click.option(
-    "--max-words",
-    type=click.IntRange(1, MAXIMUM_WORDS),
-    default=20,
-    show_default=True,
-    help="The longest caption.",
-)
-@click.option("--epochs", type=click.IntRange(1), default=15, show_default=True, help="Epochs.")
-@click.option(
-    "--batch", type=click.IntRange(1), default=160, show_default=True, help="Captions a step."
-)
-@click.option(
-    "--learning-rate",
-    type=click.FloatRange(0, 1, min_open=True),
-    default=2e-3,
-    show_default=True,
-    help="Highest of the one-cycle schedule.",
-)
-@click.option(
-    "--dropout", type=click.FloatRange(0, 0.95), default=0.5, show_default=True, help="Dropout."
-)
-@click.option(
-    "--label-smoothing",
-    type=click.FloatRange(0, 0.9),
-    default=0.1,
-    show_default=True,
-    help="Share of the probability that is spread over all words.",
-)
+@_plan_options
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**31 - 1),
@@ -128,33 +150,22 @@ def command(
     as_zip: bool,
     force: bool,
     checkpoint: Path | None,
-    encoder: str,
+    preset: str,
     encoder_weights: str | None,
-    decoder: str,
-    features: int,
-    attention: int,
-    embedding: int,
-    hidden: int,
-    minimum_count: int,
-    max_words: int,
-    epochs: int,
-    batch: int,
-    learning_rate: float,
-    dropout: float,
-    label_smoothing: float,
     seed: int,
     encoder_compression: str,
     decoder_compression: str,
     calibration_photos: int,
     max_quality_loss: float,
     licence: str,
+    **plan_options: Any,
 ) -> None:
     """Train, compress and export a bundle.
 
     DIR holds photos with captions: Flickr8k as its corpus ships it, or Kaggle's captions.txt with
-    Images/. The encoder stays as it is, the decoder is trained on its features, the epoch is
-    chosen by CIDEr on the dev split, and the bundle is verified on the runtime that devices run.
-    Ctrl-C stops; the same command goes on.
+    Images/. Three stages train a captioner: its decoder, then encoder and decoder together, then
+    the decoder by what whole captions are worth; CIDEr on the dev split chooses the epoch of each.
+    The bundle is verified on the runtime that devices run. Ctrl-C stops; the same command goes on.
 
     \b
     Example:  edgecap convert --data flickr8k --output mine.edgecap
@@ -164,28 +175,18 @@ def command(
     if output.exists() and not force:
         raise UsageError(f"--output {output} exists: choose another name, or add --force")
 
+    plan = find_preset(preset).changed(
+        {name.replace(_DOT, "."): v for name, v in plan_options.items() if v is not None}
+    )
     from edgecap_converter.conversion import Conversion, convert
-    from edgecap_converter.decoders import DecoderSize
-    from edgecap_converter.training import TrainingSettings
 
     manifest = convert(
         Conversion(
             data=data,
             output=output,
             work=work,
-            encoder=encoder,
+            plan=plan,
             encoder_weights=encoder_weights,
-            decoder=decoder,
-            size=DecoderSize(features, attention, embedding, hidden),
-            training=TrainingSettings(
-                epochs=epochs,
-                batch=batch,
-                learning_rate=learning_rate,
-                dropout=dropout,
-                label_smoothing=label_smoothing,
-                maximum_words=max_words,
-            ),
-            minimum_count=minimum_count,
             seed=seed,
             checkpoint=checkpoint,
             encoder_compression=encoder_compression,

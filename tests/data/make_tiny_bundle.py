@@ -7,6 +7,7 @@ drawn pictures. Three small convolutions look at 32 x 32 pixels; they stay as th
 the decoder is trained on drawn shapes. Needs the extra `convert`.
 """
 
+import dataclasses
 import json
 import shutil
 import sys
@@ -23,13 +24,16 @@ from shapes import gallery, write_corpus  # noqa: E402
 
 from edgecap import image  # noqa: E402
 from edgecap_converter.conversion import Conversion, convert  # noqa: E402
-from edgecap_converter.decoders import DecoderSize  # noqa: E402
 from edgecap_converter.encoders import ENCODERS, Encoder  # noqa: E402
 from edgecap_converter.features import RESAMPLING  # noqa: E402
 from edgecap_converter.frameworks import import_tensorflow  # noqa: E402
 from edgecap_converter.model import Model  # noqa: E402
+from edgecap_converter.plan import (  # noqa: E402
+    PRESETS,
+    DecoderSize,
+    TrainingSettings,
+)
 from edgecap_converter.search import GreedySearch  # noqa: E402
-from edgecap_converter.training import TrainingSettings  # noqa: E402
 
 
 def build_tiny(side: int) -> Any:
@@ -54,16 +58,19 @@ def tiny_conversion(data: Path, output: Path, work: Path, decoder: str = "attent
         data=data,
         output=output,
         work=work,
-        encoder=TINY.name,
+        plan=dataclasses.replace(
+            PRESETS["frozen"],
+            encoder=TINY.name,
+            decoder=decoder,
+            size=DecoderSize(features=32, attention=32, embedding=32, hidden=64),
+            maximum_words=12,
+            training=TrainingSettings(epochs=30, batch=50, learning_rate=1e-2, dropout=0.1),
+        ),
         encoder_weights="random",
-        decoder=decoder,
-        size=DecoderSize(features=32, attention=32, embedding=32, hidden=64),
-        training=TrainingSettings(epochs=30, batch=50, learning_rate=1e-2, dropout=0.1,
-                                  maximum_words=12),
         calibration_photos=64,
         maximum_quality_loss=100.0,
         licence="Apache-2.0",
-    )  # fmt: skip
+    )
 
 
 def keras_captions(checkpoint: Path, pictures: list[Image.Image]) -> list[str]:
