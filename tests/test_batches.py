@@ -13,6 +13,8 @@ from edgecap_converter.batches import (
     batch_count,
     encode_captions,
     epoch_batches,
+    photo_batch_count,
+    photo_batches,
 )
 
 
@@ -82,3 +84,39 @@ def test_captions_are_encoded_with_their_photo(maximum_words: int) -> None:
     assert captions.words[0] == (4, 5)
     assert captions.words[1] == (2,) * min(6, maximum_words + 1)
     assert captions.words[2] == (4, 2)
+
+
+def test_batches_by_photo_hold_each_photo_once_with_its_own_captions() -> None:
+    # Three captions a photo, of words that name their photo; the last photo has only one.
+    photos = np.array([0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5, 6])
+    captions = Captions(photos, tuple((10 + int(photo),) * 2 for photo in photos))
+    assert photo_batch_count(captions, 3) == 2
+    for epoch in range(3):
+        batches = list(photo_batches(captions, 3, 2, maximum_words=10, seed=1, epoch=epoch))
+        assert len(batches) == 2
+        seen = np.concatenate([batch.photos for batch in batches])
+        assert len(set(seen.tolist())) == 6
+        for batch in batches:
+            assert batch.photos.shape == (3,)
+            assert batch.targets.shape[0] == 6
+            assert (batch.targets[:, 0] == 10 + np.repeat(batch.photos, 2)).all()
+
+
+def test_batches_by_photo_are_the_same_for_the_same_epoch_and_vary_their_captions() -> None:
+    captions = Captions(np.repeat(np.arange(4), 5), tuple((10 + index,) for index in range(20)))
+
+    def words(epoch: int) -> list[list[int]]:
+        batches = photo_batches(captions, 2, 3, maximum_words=5, seed=1, epoch=epoch)
+        return [batch.targets[:, 0].tolist() for batch in batches]
+
+    assert words(0) == words(0)
+    assert len({word for epoch in range(8) for batch in words(epoch) for word in batch}) == 20
+    assert all(len(set(batch)) == 6 for batch in words(0))
+
+
+def test_a_photo_with_too_few_captions_repeats_them() -> None:
+    captions = Captions(np.array([0]), ((10, 11),))
+    (batch,) = photo_batches(captions, 2, 3, maximum_words=5, seed=0, epoch=0)
+    assert batch.photos.tolist() == [0, 0]
+    assert (batch.targets[:, :3] == [10, 11, END_ID]).all()
+    assert batch.targets.shape[0] == 6
