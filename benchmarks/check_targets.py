@@ -49,6 +49,12 @@ TARGETS = (
     Target("bleu", f"BLEU-4, {DEV}", f"at least {quality.LEAST_BLEU_4}", quality.bleu_4),
     Target("cider", f"CIDEr, {DEV}", f"at least {quality.LEAST_CIDER:g}", quality.cider),
     Target(
+        "beam",
+        f"BLEU-4, the same with beam {quality.BEAM}",
+        f"at least {quality.LEAST_BEAM_BLEU_4}",
+        quality.beam_bleu_4,
+    ),
+    Target(
         "loss",
         "CIDEr points lost, float to int8",
         f"at most {quality.MOST_CIDER_LOST}",
