@@ -76,9 +76,10 @@ def _fine_tuner(model: Model) -> FineTuner:
     return FineTuner(model, TUNING, CAPTIONS, ALL, _photos(), _photos())
 
 
-def _sequence_trainer(model: Model) -> SequenceTrainer:
+def _sequence_trainer(model: Model, epochs: int = SEQUENCE.epochs) -> SequenceTrainer:
     features = model.network(SMALL.normalize(_photos())).numpy().astype(np.float16)
-    return SequenceTrainer(model, SEQUENCE, CAPTIONS, ALL, [features, features], features)
+    settings = dataclasses.replace(SEQUENCE, epochs=epochs)
+    return SequenceTrainer(model, settings, CAPTIONS, ALL, [features, features], features)
 
 
 @pytest.mark.parametrize("make", [_fine_tuner, _sequence_trainer])
@@ -155,10 +156,10 @@ def test_layers_of_larger_grids_do_not_learn(model: Model) -> None:
 
 
 def test_rewarded_captions_become_better(model: Model) -> None:
-    trainer = _sequence_trainer(model)
-    trainer._settings = dataclasses.replace(SEQUENCE, epochs=20)
-    rewards = [-np.mean(list(trainer.epoch(number))) for number in range(20)]
+    trainer = _sequence_trainer(model, epochs=60)
+    rewards = [-np.mean(list(trainer.epoch(number))) for number in range(60)]
     assert np.mean(rewards[-5:]) > 1.5 * np.mean(rewards[:5])
+    assert trainer.dev_captions() == ["red ball"] * 4 + ["blue ball"] * 4
 
 
 def test_the_end_counts_as_a_word_of_the_reward(model: Model) -> None:
