@@ -127,7 +127,7 @@ def _plan_options(function: Any) -> Any:
 @click.option(
     "--calibration-photos",
     type=click.IntRange(1, 10_000),
-    default=256,
+    default=64,
     show_default=True,
     help="Train photos that set the encoder's int8 ranges.",
 )
