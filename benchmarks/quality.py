@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("bundles", nargs="*", metavar="BUNDLE")
     parser.add_argument("--beam", type=int, help="width of a beam search (default: greedy)")
     parser.add_argument("--split", default="dev", help="(default: dev)")
-    parser.add_argument("--backend", help="litert or tflite-runtime (default: what is there)")
+    parser.add_argument("--backend", default="auto", help="litert or tflite-runtime")
     arguments = parser.parse_args()
     if "EDGECAP_FLICKR8K" not in os.environ:
         parser.error("set EDGECAP_FLICKR8K to the corpus's folder")

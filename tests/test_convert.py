@@ -123,14 +123,14 @@ def test_a_checkpoint_compressed_anew_gives_the_same_graphs(
     assert Bundle.open(output).manifest == Bundle.open(converted.output).manifest
 
 
-@pytest.mark.parametrize("decoder", ["attention", "lstm"])
+@pytest.mark.parametrize("decoder", ["attention", "lstm", "merge"])
 def test_float_graphs_give_the_words_of_the_keras_model(
     corpus: Path, tmp_path: Path, decoder: str
 ) -> None:
     request = _request(corpus, tmp_path)
     request = dataclasses.replace(
         request,
-        plan=request.plan.changed({"decoder": decoder}),
+        plan=request.plan.changed({"decoder": decoder, "size.features": request.plan.size.hidden}),
         encoder_compression="none",
         decoder_compression="none",
     )

@@ -1,4 +1,4 @@
-"""Caption corpora on disk: both layouts, and everything that can be wrong with them."""
+"""Caption corpora on disk: every layout, and everything that can be wrong with them."""
 
 import os
 import subprocess
@@ -166,11 +166,11 @@ def test_no_captions(tmp_path: Path) -> None:
     assert "expected captions" in message_of(flickr8k(tmp_path, tokens=""))
 
 
-def test_a_folder_of_neither_layout(tmp_path: Path) -> None:
+def test_a_folder_of_no_layout(tmp_path: Path) -> None:
     message = message_of(tmp_path)
-    assert "Flickr8k.token.txt" in message
-    assert "captions.txt" in message
-    assert "found neither" in message
+    for name in ("Flickr8k.token.txt", "captions.txt", "dataset_coco.json", "captions_train2014"):
+        assert name in message
+    assert "found none of these" in message
 
 
 def test_no_folder(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def build_decoder(name: str, size: DecoderSize, grid: Grid, vocabulary: int) -> 
         vocabulary: `V`.
 
     Raises:
-        UsageError: for an unknown name.
+        UsageError: for an unknown name, or widths that the decoder cannot have.
     """
     if name not in DECODERS:
         raise UsageError(f"no decoder {name!r}: choose one of {', '.join(DECODERS)}")
@@ -139,6 +139,32 @@ def _lstm_only(size: DecoderSize, grid: Grid, vocabulary: int) -> tuple[Any, Any
     return projection, cell, _head(size, size.hidden, vocabulary)
 
 
+def _merge(size: DecoderSize, grid: Grid, vocabulary: int) -> tuple[Any, Any, Any]:
+    """Photo and words meet after the LSTM, added (Tanti 2018; Rampal and Mohanty 2020)."""
+    if size.features != size.hidden:
+        raise UsageError(
+            "the merge decoder adds the photo to what the LSTM gives: expected equal widths, "
+            f"found --features {size.features} and --hidden {size.hidden}: make them the same"
+        )
+    tensorflow = import_tensorflow()
+    layers, model = tensorflow.keras.layers, tensorflow.keras.Model
+
+    grid_in = layers.Input(grid, name="grid")
+    mean = layers.GlobalAveragePooling2D(name="projection_mean")(grid_in)
+    image = layers.Dense(size.features, activation="relu", name="projection_image")(mean)
+    # The LSTM never sees the photo.
+    state = tensorflow.zeros_like(tensorflow.concat([image, image], axis=1))
+    projection = model(grid_in, {"image": image, "state": state}, name="projection")
+
+    vector = layers.Input((size.embedding,), name="vector")
+    state = layers.Input((2 * size.hidden,), name="state")
+    image = layers.Input((size.features,), name="image")
+    hidden, memory = tensorflow.split(state, 2, axis=1)
+    hidden, state_out = _lstm([vector, hidden], memory, size.hidden)
+    cell = model([vector, state, image], [hidden + image, state_out], name="cell")
+    return projection, cell, _head(size, size.hidden, vocabulary, "relu")
+
+
 def _lstm(inputs: list[Any], memory: Any, width: int) -> tuple[Any, Any]:
     """An LSTM step (Hochreiter 1997, Gers 2000) from one dense layer: hidden `(B, H)`, state.
 
@@ -158,14 +184,18 @@ def _lstm(inputs: list[Any], memory: Any, width: int) -> tuple[Any, Any]:
     return hidden, tensorflow.concat([hidden, memory], axis=1)
 
 
-def _head(size: DecoderSize, width: int, vocabulary: int) -> Any:
+def _head(size: DecoderSize, width: int, vocabulary: int, activation: str = "tanh") -> Any:
     """Hidden `(B, width)` -> scores through a narrow layer, which keeps the word layer small."""
     keras = import_tensorflow().keras
     hidden = keras.layers.Input((width,), name="hidden")
-    narrow = keras.layers.Dense(size.embedding, activation="tanh", name="head_narrow")(hidden)
+    narrow = keras.layers.Dense(size.embedding, activation=activation, name="head_narrow")(hidden)
     scores = keras.layers.Dense(vocabulary, name="head_words")(narrow)
     return keras.Model(hidden, scores, name="head")
 
 
 Builder = Callable[[DecoderSize, Grid, int], tuple[Any, Any, Any]]
-DECODERS: dict[str, Builder] = {"lstm": _lstm_only, "attention": _attention}
+DECODERS: dict[str, Builder] = {
+    "merge": _merge,
+    "lstm": _lstm_only,
+    "attention": _attention,
+}

@@ -10,15 +10,21 @@ from typing import Any
 from edgecap.errors import UsageError
 from edgecap_converter.frameworks import forget_names, import_tensorflow
 
+# What Keras's "caffe" preprocessing subtracts from R, G and B (keras.applications.imagenet_utils).
+MEAN_COLOUR = (123.68, 116.779, 103.939)
+# Near all three and whole, as the zero point of a uint8 input is.
+MEAN_GREY = 115.0
+
 
 @dataclass(frozen=True)
 class Encoder:
     """An encoder network and how it wants its photo.
 
     The network takes float32 `(B, side, side, 3)` RGB, each value `(pixel - offset) / scale`
-    for a pixel of 0..255, and gives float32 `(B, height, width, D)`. One offset and one scale
-    for all channels: the exported graph then normalizes through the quantization of its uint8
-    input, at no cost.
+    for a pixel of 0..255, and gives float32 `(B, height, width, D)`; an encoder that gives one
+    vector a photo gives it as a grid of one position. One offset and one scale for all channels:
+    the exported graph then normalizes through the quantization of its uint8 input, at no cost.
+    What differs from channel to channel is a layer of the network.
     """
 
     name: str
@@ -30,6 +36,10 @@ class Encoder:
     download: Callable[[int], Any] | None
     """Makes it with the weights that Keras downloads, where Keras has them."""
     weights_licence: str
+    bgr_layer: str | None = None
+    """The layer whose published kernel takes B, G, R; it is turned round when it is loaded."""
+    beyond: tuple[str, ...] = ()
+    """How the names of layers begin that published weights have after this encoder's last."""
 
     def network(self) -> Any:
         """A new network with random weights."""
@@ -99,6 +109,50 @@ def _mobilenet_v2(alpha: float, weights: str | None) -> Callable[[int], Any]:
     return build
 
 
+def _mean_colour(side: int) -> Any:
+    """The photo minus `MEAN_GREY` -> the photo minus `MEAN_COLOUR`, both RGB.
+
+    Not folded into the first bias: these networks pad with zeros, which stand for the mean colour.
+    """
+    layers = import_tensorflow().keras.layers
+    photo = layers.Input((side, side, 3), name="normalized")
+    shift = [MEAN_GREY - mean for mean in MEAN_COLOUR]
+    return layers.Rescaling(1.0, shift, name="mean_colour")(photo)
+
+
+def _vgg16(weights: str | None) -> Callable[[int], Any]:
+    """VGG16 (Simonyan and Zisserman 2015) to `fc2`, 4,096 values a photo."""
+
+    def build(side: int) -> Any:
+        keras = import_tensorflow().keras
+        whole = keras.applications.VGG16(
+            input_tensor=_mean_colour(side), input_shape=(side, side, 3), weights=weights
+        )
+        vector = whole.get_layer("fc2").output
+        grid = keras.layers.Reshape((1, 1, vector.shape[-1]), name="grid")(vector)
+        return keras.Model(whole.input, grid, name="vgg16")
+
+    return build
+
+
+def _resnet50(name: str, last: str | None, weights: str | None) -> Callable[[int], Any]:
+    """ResNet50 (He et al. 2016) to the layer `last`; if None, its output's mean, 2,048 values."""
+
+    def build(side: int) -> Any:
+        keras = import_tensorflow().keras
+        whole = keras.applications.ResNet50(
+            input_tensor=_mean_colour(side), include_top=False, weights=weights
+        )
+        if last is not None:
+            grid = whole.get_layer(last).output
+        else:
+            pool = keras.layers.GlobalAveragePooling2D(keepdims=True, name="avg_pool")
+            grid = pool(whole.output)
+        return keras.Model(whole.input, grid, name=name)
+
+    return build
+
+
 ENCODERS = {
     encoder.name: encoder
     for encoder in (
@@ -112,6 +166,21 @@ ENCODERS = {
         Encoder(
             "mobilenet_v2_0.35", 224, 127.5, 127.5,
             _mobilenet_v2(0.35, None), _mobilenet_v2(0.35, "imagenet"), "Apache-2.0",
+        ),
+        Encoder(
+            "vgg16", 224, MEAN_GREY, 1.0, _vgg16(None), _vgg16("imagenet"), "CC-BY-4.0",
+            bgr_layer="block1_conv1", beyond=("predictions",),
+        ),
+        Encoder(
+            "resnet50", 224, MEAN_GREY, 1.0,
+            _resnet50("resnet50", None, None), _resnet50("resnet50", None, "imagenet"), "MIT",
+            bgr_layer="conv1_conv", beyond=("predictions",),
+        ),
+        Encoder(
+            "resnet50_conv4", 224, MEAN_GREY, 1.0,
+            _resnet50("resnet50_conv4", "conv4_block6_out", None),
+            _resnet50("resnet50_conv4", "conv4_block6_out", "imagenet"), "MIT",
+            bgr_layer="conv1_conv", beyond=("conv5_", "predictions"),
         ),
     )
 }  # fmt: skip

@@ -107,11 +107,23 @@ def flat(prefix: str, settings: Any) -> dict[str, str | bool | int | float]:
     return {f"{prefix}_{name}": value for name, value in dataclasses.asdict(settings).items()}
 
 
+_FROZEN = Plan(fine_tuning=FineTuningSettings(epochs=0), sequence=SequenceSettings(epochs=0))
+
 PRESETS = {
     "best": Plan(),
-    "frozen": Plan(fine_tuning=FineTuningSettings(epochs=0), sequence=SequenceSettings(epochs=0)),
+    "frozen": _FROZEN,
+    "paper": dataclasses.replace(
+        _FROZEN,
+        encoder="vgg16",
+        decoder="merge",
+        size=DecoderSize(features=256, attention=256, embedding=256, hidden=256),
+        minimum_count=1,
+        maximum_words=32,
+        training=TrainingSettings(epochs=10, label_smoothing=0.0),
+    ),
 }
-"""`best` makes the default bundle; `frozen` leaves the encoder as it is, in a fifth of the time."""
+"""`best` makes the default bundle; `frozen` leaves the encoder as it is, in a fifth of the time;
+`paper` is the captioner of Rampal and Mohanty (arXiv 2012.09708), trained our way."""
 
 
 def find_preset(name: str) -> Plan:

@@ -11,6 +11,8 @@ import click
 from edgecap.cli import print_line
 from edgecap.contract import MAXIMUM_WORDS
 from edgecap.errors import UsageError
+from edgecap_converter.decoders import DECODERS
+from edgecap_converter.encoders import ENCODERS
 from edgecap_converter.plan import PRESETS, find_preset
 
 _PATH: Any = click.Path(path_type=Path)
@@ -23,8 +25,11 @@ _BEST = PRESETS["best"]
 _DOT = "__"
 # Option, path of the value in a plan, type, help. What is not given stays as the preset says.
 _PLAN_OPTIONS: tuple[tuple[str, str, Any, str], ...] = (
-    ("--encoder", "encoder", str, "efficientnet_lite0, mobilenet_v2_1.0 or mobilenet_v2_0.35."),
-    ("--decoder", "decoder", str, "attention or lstm."),
+    ("--encoder", "encoder", str, f"One of {', '.join(ENCODERS)}."),
+    (
+        "--decoder", "decoder", str,
+        f"One of {', '.join(DECODERS)}; merge wants --features as wide as --hidden.",
+    ),
     ("--features", "size.features", _WIDTH, "Feature width."),
     ("--attention", "size.attention", _WIDTH, "Attention width."),
     ("--embedding", "size.embedding", _WIDTH, "Word width."),
@@ -101,8 +106,8 @@ def _plan_options(function: Any) -> Any:
 @click.option(
     "--encoder-weights",
     metavar="FILE",
-    help="A .npz of its weights, or 'random'.  [default: $EDGECAP_WEIGHTS/ENCODER.npz if it is "
-    "there, else Keras's download]",
+    help="A .npz or Keras .h5 of its weights, or 'random'.  [default: "
+    "$EDGECAP_WEIGHTS/ENCODER.npz if it is there, else Keras's download]",
 )
 @_plan_options
 @click.option(
@@ -162,10 +167,11 @@ def command(
 ) -> None:
     """Train, compress and export a bundle.
 
-    DIR holds photos with captions: Flickr8k as its corpus ships it, or Kaggle's captions.txt with
-    Images/. Three stages train a captioner: its decoder, then encoder and decoder together, then
-    the decoder by what whole captions are worth; CIDEr on the dev split chooses the epoch of each.
-    The bundle is verified on the runtime that devices run. Ctrl-C stops; the same command goes on.
+    DIR holds photos with captions: Flickr8k as its corpus ships it, Karpathy's dataset_*.json,
+    Kaggle's captions.txt, or COCO's annotations/. Three stages train a captioner: its decoder,
+    then encoder and decoder together, then the decoder by what whole captions are worth; CIDEr on
+    the dev split chooses the epoch of each. The bundle is verified on the runtime that devices
+    run. Ctrl-C stops; the same command goes on.
 
     \b
     Example:  edgecap convert --data flickr8k --output mine.edgecap
