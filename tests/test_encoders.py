@@ -17,7 +17,7 @@ import pytest
 
 from edgecap.errors import ConversionError, UsageError
 from edgecap_converter import export
-from edgecap_converter.decoders import DecoderSize, build_decoder
+from edgecap_converter.decoders import build_decoder
 from edgecap_converter.encoder_weights import (
     FOLDER_VARIABLE,
     RANDOM,
@@ -27,6 +27,7 @@ from edgecap_converter.encoder_weights import (
 from edgecap_converter.encoders import ENCODERS, Encoder, find_encoder
 from edgecap_converter.frameworks import import_tensorflow
 from edgecap_converter.macs import multiply_accumulates
+from edgecap_converter.plan import DecoderSize
 from edgecap_converter.quantization import FULL_INTEGER
 from edgecap_converter.verify import require_input_scale
 from edgecap_runtime.interpreter import find_engine
