@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -22,6 +23,9 @@ from edgecap_runtime import Captioner
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = Path(os.environ.get("EDGECAP_TEST_BUNDLE", ROOT / "tests" / "data" / "tiny.edgecap"))
+
+# A shell that starts us in the background has SIGINT ignored, and all children would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
