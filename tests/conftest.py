@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import random
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from shapes import COLOURS, SHAPES, draw
@@ -146,3 +148,25 @@ def serve() -> Iterator[Callable[[Callable[[BaseHTTPRequestHandler], None]], str
     for server in running:
         server.shutdown()
         server.server_close()
+
+
+@pytest.fixture
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[[type], Any]:
+    """`with interrupted(Trainer):` Ctrl-C comes before the second step of its second epoch."""
+
+    @contextlib.contextmanager
+    def interrupted(trainer: type) -> Iterator[None]:
+        epoch = trainer.epoch
+
+        def stopping(self: Any, number: int) -> Iterator[float]:
+            for step, loss in enumerate(epoch(self, number)):
+                if (number, step) == (1, 1):
+                    raise KeyboardInterrupt
+                yield loss
+
+        with monkeypatch.context() as patch:
+            patch.setattr(trainer, "epoch", stopping)
+            with pytest.raises(KeyboardInterrupt):
+                yield
+
+    return interrupted

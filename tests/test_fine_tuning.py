@@ -1,7 +1,6 @@
 """Encoder and decoder trained together, and by what whole captions are worth."""
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from edgecap_converter import checkpoints
 from edgecap_converter.batches import Captions
 from edgecap_converter.decoders import build_decoder
 from edgecap_converter.encoders import Encoder
-from edgecap_converter.epochs import Trainer, run_epochs
+from edgecap_converter.epochs import run_epochs
 from edgecap_converter.fine_tuning import FineTuner, train_layers_up_to
 from edgecap_converter.frameworks import import_tensorflow, make_reproducible
 from edgecap_converter.model import Configuration, Model
@@ -84,7 +83,7 @@ def _sequence_trainer(model: Model, epochs: int = SEQUENCE.epochs) -> SequenceTr
 
 @pytest.mark.parametrize("make", [_fine_tuner, _sequence_trainer])
 def test_a_run_stopped_in_its_second_epoch_ends_like_an_undisturbed_one(
-    make: Any, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make: Any, model: Model, tmp_path: Path, interrupted: Any
 ) -> None:
     untrained = model.weights()
 
@@ -93,19 +92,8 @@ def test_a_run_stopped_in_its_second_epoch_ends_like_an_undisturbed_one(
         return run_epochs(make(model), 3, SCORER, tmp_path / folder, "test")
 
     undisturbed, history = run("one")
-    trainer = type(make(model))
-    epoch = trainer.epoch
-
-    def stopping(trainer: Trainer, number: int) -> Iterator[float]:
-        for step, loss in enumerate(epoch(trainer, number)):
-            if (number, step) == (1, 1):
-                raise KeyboardInterrupt
-            yield loss
-
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer, "epoch", stopping)
-        with pytest.raises(KeyboardInterrupt):
-            run("two")
+    with interrupted(type(make(model))):
+        run("two")
     resumed, resumed_history = run("two")
     assert resumed_history == history
     assert any((undisturbed[name] != untrained[name]).any() for name in undisturbed)

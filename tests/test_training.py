@@ -1,7 +1,6 @@
 """Training: the formulas, and that a run that was stopped ends as if it never had been."""
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,21 +87,11 @@ def test_training_learns_and_repeats_itself_to_the_bit(tmp_path: Path) -> None:
 
 
 def test_a_run_stopped_in_its_second_epoch_ends_like_an_undisturbed_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, interrupted: Any
 ) -> None:
     undisturbed, history = _run(tmp_path / "one")
-    epoch = DecoderTrainer.epoch
-
-    def stopping(trainer: DecoderTrainer, number: int) -> Iterator[float]:
-        for step, loss in enumerate(epoch(trainer, number)):
-            if (number, step) == (1, 1):
-                raise KeyboardInterrupt
-            yield loss
-
-    with monkeypatch.context() as patch:
-        patch.setattr(DecoderTrainer, "epoch", stopping)
-        with pytest.raises(KeyboardInterrupt):
-            _run(tmp_path / "two")
+    with interrupted(DecoderTrainer):
+        _run(tmp_path / "two")
     resumed, resumed_history = _run(tmp_path / "two")
     assert resumed_history == history
     for name, value in undisturbed.items():

@@ -98,12 +98,12 @@ def photo_batches(
     and `epoch`.
     """
     generator = np.random.default_rng((seed, epoch))
-    by_photo = _by_photo(captions)
+    of_photo = by_photo(captions)
     count = photo_batch_count(captions, photos)
-    order = np.resize(generator.permutation(len(by_photo)), count * photos)
+    order = np.resize(generator.permutation(len(of_photo)), count * photos)
     for start in range(0, len(order), photos):
         chosen = [
-            np.resize(generator.permutation(by_photo[index]), captions_each)
+            np.resize(generator.permutation(of_photo[index]), captions_each)
             for index in order[start : start + photos]
         ]
         batch = _pad(captions, np.concatenate(chosen), maximum_words)
@@ -112,11 +112,11 @@ def photo_batches(
 
 def photo_batch_count(captions: Captions, photos: int) -> int:
     """Batches of an epoch of `photo_batches`."""
-    return max(1, len(_by_photo(captions)) // photos)
+    return max(1, len(np.unique(captions.photos)) // photos)
 
 
-def _by_photo(captions: Captions) -> list[npt.NDArray[np.int64]]:
-    """Places of each photo's captions in the list of captions."""
+def by_photo(captions: Captions) -> list[npt.NDArray[np.int64]]:
+    """Places of each photo's captions in the list of captions, the photos in their order."""
     order = np.argsort(captions.photos, kind="stable")
     ends = np.flatnonzero(np.diff(captions.photos[order])) + 1
     return np.split(order, ends)

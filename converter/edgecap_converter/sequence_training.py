@@ -15,7 +15,7 @@ import numpy.typing as npt
 from edgecap.metrics import Cider
 from edgecap.tokenizer import END_ID, PAD_ID, START_ID
 from edgecap_converter import checkpoints
-from edgecap_converter.batches import LENGTH_STEP, Captions
+from edgecap_converter.batches import LENGTH_STEP, Captions, by_photo
 from edgecap_converter.frameworks import import_tensorflow
 from edgecap_converter.model import Model
 from edgecap_converter.optimizer import Optimizer
@@ -160,11 +160,8 @@ class SequenceTrainer:
 
 def references(captions: Captions, maximum_words: int) -> list[list[tuple[int, ...]]]:
     """Each photo's captions as ids, their ends among them."""
-    found: dict[int, list[tuple[int, ...]]] = {}
-    for photo, words in zip(captions.photos.tolist(), captions.words, strict=True):
-        ended = (*words, END_ID) if len(words) <= maximum_words else words
-        found.setdefault(photo, []).append(ended)
-    return [found[photo] for photo in sorted(found)]
+    ended = [(*words, END_ID) if len(words) <= maximum_words else words for words in captions.words]
+    return [[ended[place] for place in places] for places in by_photo(captions)]
 
 
 def as_batch(drawn: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
