@@ -64,6 +64,14 @@ _PLAN_OPTIONS: tuple[tuple[str, str, Any, str], ...] = (
         "--sequence-learning-rate", "sequence.learning_rate", _RATE,
         "Highest of the third stage.",
     ),
+    (
+        "--encoder-retraining-epochs", "encoder_retraining.epochs", click.IntRange(1),
+        "Epochs of 100 steps in which the encoder is pruned or rounded while it is trained on.",
+    ),
+    (
+        "--decoder-retraining-epochs", "decoder_retraining.epochs", click.IntRange(1),
+        "Epochs in which the decoder is, on features of the compressed encoder.",
+    ),
 )  # fmt: skip
 
 
@@ -90,7 +98,10 @@ def _plan_options(function: Any) -> Any:
 @click.option("--zip", "as_zip", is_flag=True, help="Write one zip file instead of a folder.")
 @click.option("--force", is_flag=True, help="Replace an older bundle at --output.")
 @click.option(
-    "--checkpoint", type=_PATH, metavar="FILE", help="Compress this trained model; train nothing."
+    "--checkpoint",
+    type=_PATH,
+    metavar="FILE",
+    help="Compress this trained model instead of training one.",
 )
 @click.option(
     "--preset",
@@ -116,20 +127,26 @@ def _plan_options(function: Any) -> Any:
     "--encoder-compression",
     default="quantize",
     show_default=True,
-    help="none, or quantize: int8 throughout.",
+    metavar="RECIPE",
+    help="Of the network and of what follows it once a photo: none; quantize: int8 throughout; "
+    "prune:50|80|90: so many percent of the weights zero, the rest trained on; "
+    "prune:N+quantize; qat: trained on with rounded numbers, then int8 throughout. "
+    "quantize:MODE in place of quantize: float16, dynamic-range or full-int8.",
 )
 @click.option(
     "--decoder-compression",
     default="quantize",
     show_default=True,
-    help="none, or quantize: int8 weights.",
+    metavar="RECIPE",
+    help="Of what runs once a word: the same recipes; its quantize and qat are int8 weights, "
+    "float32 between the layers.",
 )
 @click.option(
     "--calibration-photos",
     type=click.IntRange(1, 10_000),
     default=256,
     show_default=True,
-    help="Train photos that set the encoder's int8 ranges.",
+    help="Train photos that set the ranges of full int8.",
 )
 @click.option(
     "--max-quality-loss",
@@ -165,7 +182,8 @@ def command(
     DIR holds photos with captions: Flickr8k as its corpus ships it, or Kaggle's captions.txt with
     Images/. Three stages train a captioner: its decoder, then encoder and decoder together, then
     the decoder by what whole captions are worth; CIDEr on the dev split chooses the epoch of each.
-    The bundle is verified on the runtime that devices run. Ctrl-C stops; the same command goes on.
+    Encoder and decoder are compressed separately, each by its RECIPE. The bundle is verified on
+    the runtime that devices run. Ctrl-C stops; the same command goes on.
 
     \b
     Example:  edgecap convert --data flickr8k --output mine.edgecap
