@@ -66,6 +66,8 @@ def _sides(graph: Graph) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Inputs and outputs of a graph by name; sizes and names are checked."""
     if graph.multiply_accumulates < 0:
         raise BundleError("the manifest counts less than no multiply-accumulates")
+    if not all(0 <= weights.zeros <= weights.count for weights in graph.weights or ()):
+        raise BundleError("the manifest counts more zeros than weights: make the bundle again")
     for tensors in (graph.inputs, graph.outputs):
         if len({tensor.name for tensor in tensors}) != len(tensors):
             raise BundleError("the manifest names a tensor twice: make the bundle again")

@@ -43,6 +43,16 @@ class Tensor:
 
 
 @dataclass(frozen=True)
+class Weights:
+    """The weights of one kind of operation in a graph, and how many of them are exactly zero."""
+
+    operation: str
+    """TFLite's name of it: `CONV_2D`."""
+    count: int
+    zeros: int
+
+
+@dataclass(frozen=True)
 class Graph:
     """One TFLite file. Each encoder output feeds the decoder input of the same name."""
 
@@ -50,6 +60,8 @@ class Graph:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     multiply_accumulates: int
+    weights: tuple[Weights, ...] | None = None
+    """As counted in the file; None in bundles from before they were."""
 
 
 @dataclass(frozen=True)

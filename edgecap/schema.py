@@ -1,7 +1,8 @@
 """Strict JSON <-> frozen dataclasses: every field present, no other, each of its type.
 
 Understands what manifests are made of: str, int, float, bool, None, nested dataclasses,
-`tuple[X, ...]`, `dict[str, X]` and unions of these.
+`tuple[X, ...]`, `dict[str, X]` and unions of these. A field whose default is None came later:
+it is left out where it is None, so that what was written before it reads, and hashes, as ever.
 """
 
 import dataclasses
@@ -56,12 +57,18 @@ def canonical(value: Any) -> bytes:
 def to_value(record: Any) -> Any:
     """A dataclass as JSON-able lists and dictionaries."""
     if dataclasses.is_dataclass(record):
-        return {f.name: to_value(getattr(record, f.name)) for f in dataclasses.fields(record)}
+        items = ((f, getattr(record, f.name)) for f in dataclasses.fields(record))
+        return {f.name: to_value(v) for f, v in items if v is not None or f.default is not None}
     if isinstance(record, (tuple, list)):
         return [to_value(item) for item in record]
     if isinstance(record, dict):
         return {key: to_value(item) for key, item in record.items()}
     return record
+
+
+@functools.cache
+def _optional(record: type) -> frozenset[str]:
+    return frozenset(f.name for f in dataclasses.fields(record) if f.default is None)
 
 
 @functools.cache
@@ -83,11 +90,12 @@ def _read(expected: Any, value: Any, where: str) -> Any:
         if not isinstance(value, dict):
             raise SchemaError(f"{where or 'content'}: expected an object")
         hints = _hints(expected)
-        for name in hints.keys() - value.keys():
+        for name in hints.keys() - value.keys() - _optional(expected):
             raise SchemaError(f"{_join(where, name)} is missing")
         for name in value.keys() - hints.keys():
             raise SchemaError(f"{_join(where, str(name)[:40])} is unknown")
-        return expected(**{n: _read(h, value[n], _join(where, n)) for n, h in hints.items()})
+        present = ((name, hints[name]) for name in hints if name in value)
+        return expected(**{n: _read(hint, value[n], _join(where, n)) for n, hint in present})
     origin = typing.get_origin(expected)
     if origin is tuple and isinstance(value, list):
         item = typing.get_args(expected)[0]

@@ -15,6 +15,7 @@ from edgecap_converter.batches import (
     epoch_batches,
     photo_batch_count,
     photo_batches,
+    photo_steps,
 )
 
 
@@ -65,6 +66,19 @@ def test_the_same_seed_and_epoch_give_the_same_batches_and_others_do_not() -> No
     assert photos(1, 2) == photos(1, 2)
     assert photos(1, 2) != photos(1, 3)
     assert photos(1, 2) != photos(2, 2)
+
+
+@pytest.mark.parametrize("count", [1, 4, 5, 9])
+def test_steps_go_on_where_the_last_ended_whatever_an_epoch_is(count: int) -> None:
+    captions = _captions([1 + index % 9 for index in range(20)])
+
+    def photos(first: int, count: int) -> list[list[int]]:
+        batches = photo_steps(captions, 4, 1, 10, 1, first, count)
+        return [batch.photos.tolist() for batch in batches]
+
+    epochs = [photo_batches(captions, 4, 1, 10, 1, epoch) for epoch in range(4)]
+    expected = [batch.photos.tolist() for epoch in epochs for batch in epoch]
+    assert photos(0, count) + photos(count, count) == expected[: 2 * count]
 
 
 def test_a_set_smaller_than_a_batch_fills_it() -> None:

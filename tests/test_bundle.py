@@ -369,6 +369,7 @@ def with_fields(tensors, which, **fields):
         ("input", {"height": 0}),
         ("input", {"width": 10**6}),
         ("encoder", {"multiply_accumulates": -1}),
+        ("encoder", {"weights": [{"operation": "CONV_2D", "count": 1, "zeros": 2}]}),
         ("encoder", {"inputs": []}),
         ("encoder", {"outputs": []}),
         ("decoder", {"outputs": []}),

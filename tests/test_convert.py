@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -158,13 +159,53 @@ def test_a_bundle_that_lost_too_much_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_disk_that_fills_while_exporting_leaves_nothing(
+    converted: Conversion, tmp_path: Path
+) -> None:
+    (checkpoint,) = converted.work.glob("training-*/model.npz")
+    output = tmp_path / "full.edgecap"
+    request = dataclasses.replace(converted, checkpoint=checkpoint, output=output)
+    before = sorted(converted.work.iterdir())
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # As on a full disk, a write fails half-way.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(ConversionError, match=r"cannot write .*: free space") as caught:
+            convert(request)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+    assert sorted(converted.work.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("encoder", "decoder"), [("quantize", "none"), ("none", "quantize:full-int8")]
+)
+def test_an_empty_calibration_set_is_refused(
+    converted: Conversion, tmp_path: Path, encoder: str, decoder: str
+) -> None:
+    (checkpoint,) = converted.work.glob("training-*/model.npz")
+    request = dataclasses.replace(
+        converted, checkpoint=checkpoint, output=tmp_path / "empty.edgecap", calibration_photos=0,
+        encoder_compression=encoder, decoder_compression=decoder,
+    )  # fmt: skip
+    with pytest.raises(ConversionError, match="needs calibration photos, there are none") as caught:
+        convert(request)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_quality_loss_is_float_minus_bundle() -> None:
     def measured(before: float, after: float) -> Measured:
         return Measured("dev", 1, "greedy", {"cider": before}, {"cider": after}, {}, 0)
 
     require_quality(measured(40.0, 39.1), maximum_loss=1.0)
     require_quality(measured(40.0, 45.0), maximum_loss=0.0)
-    with pytest.raises(ConversionError, match=r"CIDEr on dev is 38\.9, its float model's 40\.0"):
+    with pytest.raises(
+        ConversionError,
+        match=r"CIDEr on dev is 38\.9, its float model's 40\.0.*--max-quality-loss 2$",
+    ):
         require_quality(measured(40.0, 38.9), maximum_loss=1.0)
 
 

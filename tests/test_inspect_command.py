@@ -11,7 +11,7 @@ import pytest
 from edgecap import schema
 from edgecap.bundle import MANIFEST
 from edgecap.cli import main
-from edgecap.manifest import MEMBERS
+from edgecap.manifest import MEMBERS, Weights
 from edgecap.sizes import folder_bytes, member_sizes, zip_bytes
 from edgecap_runtime.interpreter import find_engine
 
@@ -83,6 +83,15 @@ def test_a_bundle_that_was_never_measured(inspect, remade):
     status, output, _ = inspect(remade(measured=None))
     assert status == 0
     assert "Measured when it was made\nnothing\n" in output
+
+
+def test_weights_that_are_zero_are_counted(inspect, remade, opened):
+    weights = (Weights("CONV_2D", 2_000, 1_600), Weights("DEPTHWISE_CONV_2D", 500, 1))
+    encoder = dataclasses.replace(opened.manifest.encoder, weights=weights)
+    status, output, _ = inspect(remade(encoder=encoder))
+    assert status == 0
+    assert "weights  CONV_2D: 2,000, 80.0 % of them zero\n" in output
+    assert "weights  DEPTHWISE_CONV_2D: 500, 0.2 % of them zero\n" in output
 
 
 def test_what_a_bundle_says_cannot_command_the_terminal(inspect, remade):

@@ -93,6 +93,22 @@ def test_only_an_object_is_a_record(value):
         read(value)
 
 
+@dataclasses.dataclass(frozen=True)
+class Dated:
+    name: str
+    year: int | None = None
+
+
+def test_a_field_that_came_later_may_be_absent():
+    assert schema.from_value(Dated, {"name": "a"}) == Dated("a")
+    assert schema.to_value(Dated("a")) == {"name": "a"}
+    assert schema.from_value(Dated, schema.to_value(Dated("a", 7))) == Dated("a", 7)
+    with pytest.raises(SchemaError, match="year"):
+        schema.from_value(Dated, {"name": "a", "year": "7"})
+    with pytest.raises(SchemaError, match="name is missing"):
+        schema.from_value(Dated, {"year": 7})
+
+
 def test_a_missing_field_is_named():
     value = changed()
     del value["sure"]

@@ -3,6 +3,7 @@
 Letters: `N` photos, `C` captions of all photos, `B` batch, `T` words of a caption and its end.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -108,6 +109,24 @@ def photo_batches(
         ]
         batch = _pad(captions, np.concatenate(chosen), maximum_words)
         yield Batch(batch.photos[::captions_each], batch.inputs, batch.targets)
+
+
+def photo_steps(
+    captions: Captions,
+    photos: int,
+    captions_each: int,
+    maximum_words: int,
+    seed: int,
+    first: int,
+    count: int,
+) -> Iterator[Batch]:
+    """`count` batches from the batch `first` on, counted over all epochs of `photo_batches`."""
+    epoch, done = divmod(first, photo_batch_count(captions, photos))
+    epochs = (
+        photo_batches(captions, photos, captions_each, maximum_words, seed, number)
+        for number in itertools.count(epoch)
+    )
+    return itertools.islice(itertools.chain.from_iterable(epochs), done, done + count)
 
 
 def photo_batch_count(captions: Captions, photos: int) -> int:

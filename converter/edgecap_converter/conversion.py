@@ -1,7 +1,6 @@
 """`edgecap convert`: data in, verified bundle out; each stage is kept in the working folder."""
 
 import dataclasses
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,18 +10,21 @@ from edgecap.bundle import write_bundle
 from edgecap.datasets import load_dataset, select
 from edgecap.manifest import DECODER, ENCODER, FORMAT, TOKENIZER, VERSION, InputFormat, Manifest
 from edgecap_converter import export
+from edgecap_converter.compression import compress, decoder_models, encoder_models
 from edgecap_converter.estimate import Estimate
-from edgecap_converter.features import RESAMPLING, load_photos
+from edgecap_converter.features import RESAMPLING, encode_function, load_photos
 from edgecap_converter.frameworks import make_reproducible, require_extra
 from edgecap_converter.model import Model
 from edgecap_converter.model_card import ModelCard
 from edgecap_converter.origin import describe_origin, oldest_engines
 from edgecap_converter.plan import Plan
 from edgecap_converter.progress import say
+from edgecap_converter.pruning import require_zeros
 from edgecap_converter.quantization import FULL_INTEGER
 from edgecap_converter.recipes import DECODER_RECIPES, ENCODER_RECIPES, find_recipe
 from edgecap_converter.search import GreedySearch
 from edgecap_converter.stages import Corpus, start, train
+from edgecap_converter.storage import working_folder
 from edgecap_converter.verify import measure, require_input_scale, require_quality
 
 
@@ -64,24 +66,28 @@ def convert(request: Conversion) -> Manifest:
     photos = load_dataset(request.data)
     corpus = Corpus(request.data.name, select(photos, "train"), select(photos, "dev"), request.work)
     make_reproducible()
+    recipes, plan = (encoder_recipe, decoder_recipe), request.plan
+    trained = request.checkpoint is not None
     if request.checkpoint is not None:
         model = Model.load(request.checkpoint)
     else:
-        model = start(request.plan, corpus, request.encoder_weights, request.seed)
-        Estimate.of(model, request.plan, corpus).announce()
-        model = train(model, request.plan, corpus)
+        model = start(plan, corpus, request.encoder_weights, request.seed)
+    if not trained or any(recipe.trains for recipe in recipes):
+        Estimate.of(model, plan, corpus, recipes, trained).announce()
+    if not trained:
+        model = train(model, plan, corpus)
 
+    # What every compressed bundle is held against: the model before any compression.
     maximum_words = model.configuration.maximum_words
     float_captions = GreedySearch(model.decoder, model.tokenizer, maximum_words).captions(
         corpus.features(model, "dev")
     )
+    model = compress(model, *recipes, plan, corpus)
     generator = np.random.default_rng(request.seed)
     count = min(request.calibration_photos, len(corpus.train))
     chosen = np.sort(generator.choice(len(corpus.train), count, replace=False))
     calibration = load_photos(model.encoder, [corpus.train[index].path for index in chosen])
-    request.work.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="export-", dir=request.work) as name:
-        folder = Path(name)
+    with working_folder(request.work, "export-") as folder:
         say("exporting the encoder")
         encoder = export.export_encoder(
             model.encoder, model.network, model.decoder, calibration,
@@ -90,7 +96,14 @@ def convert(request: Conversion) -> Manifest:
         if encoder_recipe.quantization == FULL_INTEGER:
             require_input_scale(encoder.content, model.encoder)
         say("exporting the decoder")
-        decoder = export.export_decoder(model.decoder, decoder_recipe.quantization, folder)
+        grid = None
+        if decoder_recipe.quantization == FULL_INTEGER:
+            grid = encode_function(model.encoder, model.network)(calibration)
+        decoder = export.export_decoder(model.decoder, decoder_recipe.quantization, folder, grid)
+        if encoder_recipe.sparsity:
+            require_zeros("encoder", encoder_models(model), encoder.graph.weights or ())
+        if decoder_recipe.sparsity:
+            require_zeros("decoder", decoder_models(model), decoder.graph.weights or ())
         members = {
             ENCODER: encoder.content,
             DECODER: decoder.content,

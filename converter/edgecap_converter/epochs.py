@@ -19,6 +19,9 @@ History = list[dict[str, float]]
 class Trainer(Protocol):
     """What is trained, and how; the loop knows nothing else of it."""
 
+    earliest: int
+    """The first epoch, from 0, whose weights may be kept."""
+
     @property
     def steps(self) -> int:
         """Steps of an epoch."""
@@ -74,7 +77,8 @@ def run_epochs(
             f"BLEU-4 {scores.bleu_4:.1f}"
         )
         # The best first: a kill between the two repeats this epoch and writes the same again.
-        if scores.cider >= max(past["cider"] for past in history):
+        candidates = [past["cider"] for past in history[trainer.earliest :]]
+        if candidates and scores.cider >= max(candidates):
             checkpoints.save(best, trainer.weights(), history)
         checkpoints.save(latest, trainer.state(), history)
     return checkpoints.load(best)[0], history

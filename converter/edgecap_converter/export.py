@@ -3,10 +3,11 @@
 Letters: `N` calibration photos, `D` encoder's feature width, `S` decoder's state.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +15,14 @@ import numpy.typing as npt
 from edgecap.errors import ConversionError
 from edgecap.manifest import Graph, Tensor
 from edgecap_converter import quantization
+from edgecap_converter.calibration import decoder_samples, encoder_samples
+from edgecap_converter.checkpoints import Arrays
 from edgecap_converter.decoders import Decoder
 from edgecap_converter.encoders import Encoder
 from edgecap_converter.frameworks import import_tensorflow
 from edgecap_converter.macs import multiply_accumulates
+from edgecap_converter.storage import cannot_write
+from edgecap_converter.tflite_file import count_weights
 
 ENCODE, STEP = "encode", "step"
 
@@ -46,10 +51,8 @@ def export_encoder(
         folder: for intermediate files.
 
     Raises:
-        ConversionError: if there are no photos, or the converter fails.
+        ConversionError: if there are no photos, the disk is full, or the converter fails.
     """
-    if mode == quantization.FULL_INTEGER and len(photos) == 0:
-        raise ConversionError("full-integer quantization needs calibration photos: none were given")
     tensorflow = import_tensorflow()
     shape = (1, encoder.side, encoder.side, 3)
     quantized_input = mode == quantization.FULL_INTEGER
@@ -62,31 +65,25 @@ def export_encoder(
         normalized = photo if quantized_input else encoder.normalize(photo)
         return decoder.photo(network(normalized, training=False))
 
-    calibration = None
+    samples = None
     if quantized_input:
-        calibration = folder / "encoder-calibration.npz"
-        np.savez(calibration, photo=_normalized_with_extremes(encoder, photos))
-    content = _convert((network, *decoder.models), encode, ENCODE, mode, calibration, folder)
-    return Exported(content, _describe(encode, ENCODE, {"photo": "uint8"}))
+        samples = encoder_samples(encoder, _some(photos))
+    models = (network, *decoder.models)
+    return _export(models, encode, ENCODE, mode, samples, folder, {"photo": "uint8"})
 
 
-def _normalized_with_extremes(
-    encoder: Encoder, photos: npt.NDArray[np.uint8]
-) -> npt.NDArray[np.float32]:
-    """Float32 photos whose values reach both ends of the range.
-
-    The input's scale is then the encoder's own normalization, exactly, whatever the photos.
-    """
-    samples = photos.copy()
-    samples[0, 0, 0], samples[0, 0, 1] = 0, 255
-    return ((samples.astype(np.float32) - encoder.offset) / encoder.scale).astype(np.float32)
-
-
-def export_decoder(decoder: Decoder, mode: str, folder: Path) -> Exported:
+def export_decoder(
+    decoder: Decoder, mode: str, folder: Path, grid: npt.NDArray[np.floating] | None = None
+) -> Exported:
     """The decoder's step as one graph: token, state and photo tensors in, scores and state out.
 
+    Args:
+        mode: a mode of `quantization`.
+        folder: for intermediate files.
+        grid: features of calibration photos `(N, height, width, D)`, for `FULL_INTEGER`.
+
     Raises:
-        ConversionError: if the converter fails.
+        ConversionError: if there are no photos, the disk is full, or the converter fails.
     """
     tensorflow = import_tensorflow()
     photo_shapes = {name: (1, *t.shape[1:]) for name, t in decoder.projection.output.items()}
@@ -101,26 +98,53 @@ def export_decoder(decoder: Decoder, mode: str, folder: Path) -> Exported:
         return {"scores": scores, "state": state}
 
     concrete = step.get_concrete_function(**signature)
-    content = _convert(decoder.models, concrete, STEP, mode, None, folder)
-    return Exported(content, _describe(concrete, STEP, {}))
+    samples = None
+    if mode == quantization.FULL_INTEGER:
+        samples = decoder_samples(decoder, _some(grid))
+    return _export(decoder.models, concrete, STEP, mode, samples, folder, {})
 
 
-def _convert(
+Photos = TypeVar("Photos", bound=npt.NDArray[Any])
+
+
+def _some(photos: Photos | None) -> Photos:
+    if photos is None or len(photos) == 0:
+        raise ConversionError(
+            "full-int8 quantization needs calibration photos, there are none: ask for some with "
+            "--calibration-photos, or choose another quantization"
+        )
+    return photos
+
+
+def _export(
     models: tuple[Any, ...],
     function: Any,
     signature: str,
     mode: str,
-    calibration: Path | None,
+    samples: Arrays | None,
     folder: Path,
-) -> bytes:
+    types: Mapping[str, str],
+) -> Exported:
+    """Converts a function of these models; `types` where that changes an input's type."""
     tensorflow = import_tensorflow()
     module = tensorflow.Module()
     # A SavedModel holds only what it can reach: here the variables that the function reads.
     module.weights = [variable for model in models for variable in model.weights]
-    saved = folder / f"{signature}-saved-model"
-    tensorflow.saved_model.save(module, str(saved), signatures={signature: function})
-    output = folder / f"{signature}.tflite"
-    return quantization.convert_saved_model(saved, signature, mode, calibration, output)
+    saved, output = folder / f"{signature}-saved-model", folder / f"{signature}.tflite"
+    calibration = None
+    try:
+        tensorflow.saved_model.save(module, str(saved), signatures={signature: function})
+        if samples is not None:
+            calibration = folder / f"{signature}-calibration.npz"
+            np.savez(calibration, **samples, allow_pickle=False)
+    except (OSError, tensorflow.errors.OpError) as error:
+        raise cannot_write(folder.parent, error) from error
+    input_type = types.get("photo", "float32")
+    content = quantization.convert_saved_model(
+        saved, signature, mode, calibration, input_type, output
+    )
+    graph = _describe(function, signature, types)
+    return Exported(content, dataclasses.replace(graph, weights=count_weights(content)))
 
 
 def _describe(function: Any, signature: str, types: Mapping[str, str]) -> Graph:

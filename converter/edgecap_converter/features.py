@@ -25,11 +25,17 @@ BATCH = 32
 def load_photos(encoder: Encoder, paths: Sequence[Path]) -> npt.NDArray[np.uint8]:
     """Photos as the encoder takes them: uint8 `(N, side, side, 3)`, as the device loads them."""
     side = encoder.side
-    return np.stack([image.load(path, side, side, RESAMPLING) for path in paths])
+    photos = np.empty((len(paths), side, side, 3), np.uint8)
+    for index, path in enumerate(paths):
+        photos[index] = image.load(path, side, side, RESAMPLING)
+    return photos
 
 
 def encode_function(encoder: Encoder, network: Any) -> Callable[[Any], npt.NDArray[np.float16]]:
-    """The compiled network: uint8 `(N, side, side, 3)` -> float16 `(N, height, width, D)`."""
+    """The compiled network: uint8 `(N, side, side, 3)` -> float16 `(N, height, width, D)`.
+
+    It takes `BATCH` photos at a time.
+    """
     tensorflow = import_tensorflow()
     photo = tensorflow.TensorSpec((None, encoder.side, encoder.side, 3), tensorflow.uint8)
 
@@ -38,7 +44,11 @@ def encode_function(encoder: Encoder, network: Any) -> Callable[[Any], npt.NDArr
         grid = network(encoder.normalize(pixels), training=False)
         return tensorflow.cast(grid, tensorflow.float16)
 
-    return lambda pixels: encode(pixels).numpy()
+    def encode_all(pixels: Any) -> npt.NDArray[np.float16]:
+        starts = range(0, max(1, len(pixels)), BATCH)
+        return np.concatenate([encode(pixels[start : start + BATCH]).numpy() for start in starts])
+
+    return encode_all
 
 
 def features_key(

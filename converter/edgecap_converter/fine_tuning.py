@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from edgecap_converter import checkpoints
 from edgecap_converter.augmentation import change, draw_changes
-from edgecap_converter.batches import Captions, photo_batch_count, photo_batches
-from edgecap_converter.features import BATCH, encode_function
+from edgecap_converter.batches import Captions, photo_batch_count, photo_steps
+from edgecap_converter.features import encode_function
 from edgecap_converter.frameworks import import_tensorflow
 from edgecap_converter.model import Model
 from edgecap_converter.optimizer import Optimizer
@@ -24,6 +24,8 @@ from edgecap_converter.unroll import Masks, dropout_masks, smoothed_loss, unroll
 
 class FineTuner:
     """A model, its optimizers and the training step; a `Trainer` of `epochs`."""
+
+    earliest = 0
 
     def __init__(
         self,
@@ -76,17 +78,18 @@ class FineTuner:
     @property
     def steps(self) -> int:
         """Steps of an epoch."""
-        return photo_batch_count(self._captions, self._settings.photos)
+        settings = self._settings
+        return settings.steps or photo_batch_count(self._captions, settings.photos)
 
     def epoch(self, number: int) -> Iterator[float]:
-        """Every photo once, changed; gives each step's loss in nats a word."""
-        settings = self._settings
-        batches = photo_batches(
+        """The next photos, changed; gives each step's loss in nats a word."""
+        settings, first = self._settings, number * self.steps
+        batches = photo_steps(
             self._captions, settings.photos, settings.captions,
-            self._model.configuration.maximum_words, self._seed, number,
+            self._model.configuration.maximum_words, self._seed, first, self.steps,
         )  # fmt: skip
         # The random numbers of a step depend on its number alone: a resumed run repeats them.
-        for step, batch in enumerate(batches, start=number * self.steps):
+        for step, batch in enumerate(batches, start=first):
             for optimizer in self._optimizers.values():
                 optimizer.start_step(step)
             changes = draw_changes(
@@ -126,9 +129,7 @@ class FineTuner:
     def dev_captions(self) -> list[str]:
         """A greedy caption for each dev photo, from the mean weights."""
         with self._mean_weights():
-            starts = range(0, len(self._dev_photos), BATCH)
-            features = [self._encode(self._dev_photos[s : s + BATCH]) for s in starts]
-            return self._search.captions(np.concatenate(features))
+            return self._search.captions(self._encode(self._dev_photos))
 
     def weights(self) -> checkpoints.Arrays:
         """The mean weights of encoder and decoder."""

@@ -13,7 +13,7 @@ def require_extra() -> None:
     Raises:
         MissingExtraError: naming the first package that is not installed.
     """
-    for package in ("tensorflow", "tf_keras", "nltk", "tqdm"):
+    for package in ("tensorflow", "tf_keras", "tensorflow_model_optimization", "nltk", "tqdm"):
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError("edgecap convert", "convert", package)
 
@@ -31,6 +31,18 @@ def import_tensorflow() -> Any:
     import tensorflow
 
     return tensorflow
+
+
+def import_optimization() -> Any:
+    """tensorflow-model-optimization: pruning and quantization-aware training.
+
+    Raises:
+        MissingExtraError: if it is not installed.
+    """
+    import_tensorflow()
+    import tensorflow_model_optimization
+
+    return tensorflow_model_optimization
 
 
 def make_reproducible() -> Any:

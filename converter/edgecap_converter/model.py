@@ -1,5 +1,6 @@
 """A trained captioner before compression, and its checkpoint file."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,14 @@ class Model:
         """Float32 arrays of all models by `layer/tensor`."""
         return checkpoints.weights(self.models)
 
+    def sha256(self) -> str:
+        """SHA-256 over names and values of all weights."""
+        digest = hashlib.sha256()
+        for name, value in sorted(checkpoints.weights(self.models).items()):
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(value).data)
+        return digest.hexdigest()
+
     def save(self, path: Path) -> None:
         """Writes a checkpoint: kernels as float16, vectors (biases, statistics) as float32.
 
@@ -91,7 +100,9 @@ class Model:
         network.trainable = False
         model = build_model(configuration, encoder, network)
         prefix = "encoder/"
-        encoder_arrays = {n.removeprefix(prefix): a for n, a in arrays.items() if prefix in n}
+        encoder_arrays = {
+            n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)
+        }
         checkpoints.assign([network], encoder_arrays)
         checkpoints.assign(model.decoder.models, arrays)
         return model

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from edgecap.manifest import Manifest, Measured
+from edgecap.manifest import Graph, Manifest, Measured
 
 _SCORES = {
     "bleu_1": "BLEU-1",
@@ -49,11 +49,21 @@ class ModelCard:
             "split.",
             "## Recipe\n\n"
             f"Encoder compression `{origin.encoder_compression}`, decoder compression "
-            f"`{origin.decoder_compression}`, seed {origin.seed}; {settings}.",
+            f"`{origin.decoder_compression}`, seed {origin.seed}; {settings}.\n\n"
+            "Weights that are exactly zero in the files: "
+            f"encoder {_zeros(manifest.encoder)}; decoder {_zeros(manifest.decoder)}.",
         ]
         if manifest.measured is not None:
             parts.append("## Measured quality\n\n" + _quality(manifest.measured))
         return "\n\n".join([*parts, "## Known failures\n\n" + _FAILURES]) + "\n"
+
+
+def _zeros(graph: Graph) -> str:
+    return ", ".join(
+        f"{100 * weights.zeros / max(1, weights.count):.1f} % of {weights.count:,} in "
+        f"{weights.operation}"
+        for weights in graph.weights or ()
+    )
 
 
 def _quality(measured: Measured) -> str:

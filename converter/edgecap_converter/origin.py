@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from edgecap import __version__
 from edgecap.manifest import Origin
-from edgecap_converter.frameworks import import_tensorflow
+from edgecap_converter import tflite_file
 from edgecap_converter.model import Configuration
 
 if TYPE_CHECKING:
@@ -82,10 +82,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def _minimum_runtime(graph: bytes) -> str:
-    import_tensorflow()
-    from tensorflow.lite.python import schema_py_generated as flatbuffer
-
-    model = flatbuffer.ModelT.InitFromPackedBuf(graph, 0)
+    model = tflite_file.read(graph)
     for entry in model.metadata or []:
         if entry.name == b"min_runtime_version":
             return bytes(model.buffers[entry.buffer].data).rstrip(b"\0").decode()

@@ -44,6 +44,8 @@ class FineTuningSettings:
 
     epochs: int = 10
     """0 for none."""
+    steps: int = 0
+    """Of an epoch; 0 for as many as show every photo once."""
     photos: int = 32
     """Photos a step."""
     captions: int = 3
@@ -58,7 +60,7 @@ class FineTuningSettings:
     label_smoothing: float = 0.1
     maximum_gradient: float = 5.0
     averaging: float = 0.998
-    """Share of the mean of the weights that a step keeps."""
+    """Share of the mean of the weights that a step keeps; 0 for no mean."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,23 @@ class SequenceSettings:
     averaging: float = 0.998
 
 
+# While a half is pruned or its numbers are rounded it is trained on, at lower rates than before.
+# No mean of the weights: what pruning made zero, and rounding, holds for those of the last step.
+ENCODER_RETRAINING = FineTuningSettings(
+    epochs=4,
+    steps=100,
+    photos=16,
+    # The projection's, which is exported with the encoder.
+    decoder_learning_rate=1e-4,
+    # All layers: those that see edges and colours lose weights too.
+    largest_grid=4_096,
+    averaging=0.0,
+)
+DECODER_RETRAINING = TrainingSettings(epochs=3, learning_rate=5e-4)
+# Only of a decoder that was so trained before: words alone would undo it.
+SEQUENCE_RETRAINING = SequenceSettings(epochs=3, learning_rate=1e-4, averaging=0.0)
+
+
 @dataclass(frozen=True)
 class Plan:
     """One captioner: its halves, its words, and the stages of its training."""
@@ -90,6 +109,9 @@ class Plan:
     training: TrainingSettings = field(default_factory=TrainingSettings)
     fine_tuning: FineTuningSettings = field(default_factory=FineTuningSettings)
     sequence: SequenceSettings = field(default_factory=SequenceSettings)
+    encoder_retraining: FineTuningSettings = ENCODER_RETRAINING
+    decoder_retraining: TrainingSettings = DECODER_RETRAINING
+    sequence_retraining: SequenceSettings = SEQUENCE_RETRAINING
 
     def changed(self, values: Mapping[str, Any]) -> "Plan":
         """The same plan with other values, by their paths: `{"training.epochs": 3}`."""

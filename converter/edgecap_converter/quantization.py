@@ -15,18 +15,25 @@ import numpy.typing as npt
 
 from edgecap.errors import ConversionError
 
-FLOAT, DYNAMIC_RANGE, FULL_INTEGER = "float32", "dynamic-range-int8", "full-int8"
+FLOAT, FLOAT16 = "float32", "float16"
+DYNAMIC_RANGE, FULL_INTEGER = "dynamic-range-int8", "full-int8"
 
 
 def convert_saved_model(
-    saved_model: Path, signature: str, mode: str, calibration: Path | None, output: Path
+    saved_model: Path,
+    signature: str,
+    mode: str,
+    calibration: Path | None,
+    input_type: str,
+    output: Path,
 ) -> bytes:
     """Converts one signature of a SavedModel in a process of its own.
 
     Args:
-        mode: `FLOAT`; `DYNAMIC_RANGE`: int8 weights, float32 between; `FULL_INTEGER`: int8
-            throughout, uint8 input, float32 outputs.
+        mode: `FLOAT`; `FLOAT16`: float16 weights; `DYNAMIC_RANGE`: int8 weights, float32 between;
+            `FULL_INTEGER`: int8 throughout, float32 outputs.
         calibration: `.npz` of one array an input, first axis the samples; for `FULL_INTEGER`.
+        input_type: what the float32 inputs of a `FULL_INTEGER` graph become: uint8 or float32.
         output: where the TFLite file is written.
 
     Returns:
@@ -37,7 +44,7 @@ def convert_saved_model(
     """
     command = [sys.executable, "-m", __name__, str(saved_model), signature, mode]
     child = subprocess.run(
-        [*command, str(calibration or ""), str(output)],
+        [*command, str(calibration or ""), input_type, str(output)],
         capture_output=True, text=True, errors="replace", check=False,
         env=_environment(),
     )  # fmt: skip
@@ -60,7 +67,9 @@ def _samples(calibration: Path) -> Iterator[dict[str, npt.NDArray[Any]]]:
         yield {name: array[index : index + 1] for name, array in arrays.items()}
 
 
-def _child(saved_model: str, signature: str, mode: str, calibration: str, output: str) -> None:
+def _child(
+    saved_model: str, signature: str, mode: str, calibration: str, input_type: str, output: str
+) -> None:
     from edgecap_converter.frameworks import import_tensorflow
 
     tensorflow = import_tensorflow()
@@ -70,12 +79,14 @@ def _child(saved_model: str, signature: str, mode: str, calibration: str, output
     converter._experimental_disable_per_channel_quantization_for_dense_layers = True
     if mode != FLOAT:
         converter.optimizations = [lite.Optimize.DEFAULT]
+    if mode == FLOAT16:
+        converter.target_spec.supported_types = [tensorflow.float16]
     if mode == FULL_INTEGER:
         converter.representative_dataset = lambda: (
             (signature, sample) for sample in _samples(Path(calibration))
         )
         converter.target_spec.supported_ops = [lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = tensorflow.uint8
+        converter.inference_input_type = tensorflow.dtypes.as_dtype(input_type)
         converter.inference_output_type = tensorflow.float32
     Path(output).write_bytes(converter.convert())
 

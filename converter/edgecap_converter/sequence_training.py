@@ -27,6 +27,8 @@ from edgecap_converter.unroll import NO_DROPOUT, repeat_photos, unroll
 class SequenceTrainer:
     """A decoder on features that do not change; a `Trainer` of `epochs`."""
 
+    earliest = 0
+
     def __init__(
         self,
         model: Model,

@@ -6,7 +6,7 @@ first stages compute them once.
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,51 +96,75 @@ def train(model: Model, plan: Plan, corpus: Corpus) -> Model:
     Raises:
         ConversionError: if a photo or a checkpoint cannot be read or written.
     """
-    texts = hashlib.sha256("\n".join(corpus.texts).encode()).hexdigest()
-    scorer = Scorer([photo.captions for photo in corpus.dev])
-    for name, settings, trainer_of in _stages(plan):
-        if settings.epochs == 0:
-            continue
-        done = {**model.configuration.training, **flat(name, settings)}
-        configuration = dataclasses.replace(model.configuration, training=done)
-        folder = corpus.work / f"{name}-{_key(configuration, texts)}"
-        checkpoint = folder / "model.npz"
-        if not checkpoint.exists():
-            trainer = trainer_of(model, settings, corpus)
-            best, _ = run_epochs(trainer, settings.epochs, scorer, folder, name)
-            checkpoints.assign(model.models, model.weights() | best)
-            dataclasses.replace(model, configuration=configuration).save(checkpoint)
-        say(f"{name}: {checkpoint}")
-        # From here on the weights are those of the float16 checkpoint, so that training on from
-        # it and compressing it give the same as this run.
-        model = Model.load(checkpoint)
+    for stage in (
+        Stage("training", plan.training, train_decoder),
+        Stage("fine_tuning", plan.fine_tuning, fine_tune),
+        Stage("sequence", plan.sequence, train_on_sequences),
+    ):
+        model = run_stage(stage, model, corpus)
     return model
 
 
 Settings = TrainingSettings | FineTuningSettings | SequenceSettings
-Stage = tuple[str, Settings, Callable[[Model, Any, Corpus], Trainer]]
+Build = Callable[[Model, Any, Corpus], Trainer]
+"""A trainer of a model, from its settings."""
 
 
-def _stages(plan: Plan) -> list[Stage]:
-    return [
-        ("training", plan.training, _train_decoder),
-        ("fine_tuning", plan.fine_tuning, _fine_tune),
-        ("sequence", plan.sequence, _train_on_sequences),
-    ]
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One training of a model, and its name in the working folder."""
+
+    name: str
+    settings: Settings
+    trainer: Build
+    details: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """What else it depends on, by name."""
 
 
-def _train_decoder(model: Model, settings: TrainingSettings, corpus: Corpus) -> Trainer:
+def run_stage(stage: Stage, model: Model, corpus: Corpus) -> Model:
+    """Trains `model`, or finds that done.
+
+    Returns:
+        Another model: the one that the stage's checkpoint holds. `model` itself is used up.
+
+    Raises:
+        ConversionError: if a photo or a checkpoint cannot be read or written.
+    """
+    if stage.settings.epochs == 0:
+        return model
+    own = flat(stage.name, stage.settings)
+    own |= {f"{stage.name}_{key}": value for key, value in stage.details.items()}
+    done = {**model.configuration.training, **own}
+    configuration = dataclasses.replace(model.configuration, training=done)
+    folder = corpus.work / f"{stage.name}-{_key(configuration, model, corpus)}"
+    checkpoint = folder / "model.npz"
+    if not checkpoint.exists():
+        trainer = stage.trainer(model, stage.settings, corpus)
+        scorer = Scorer([photo.captions for photo in corpus.dev])
+        best, _ = run_epochs(trainer, stage.settings.epochs, scorer, folder, stage.name)
+        checkpoints.assign(model.models, model.weights() | best)
+        dataclasses.replace(model, configuration=configuration).save(checkpoint)
+    say(f"{stage.name}: {checkpoint}")
+    # From here on the weights are those of the float16 checkpoint, so that training on from
+    # it and compressing it give the same as this run.
+    return Model.load(checkpoint)
+
+
+def train_decoder(model: Model, settings: TrainingSettings, corpus: Corpus) -> Trainer:
+    """The decoder, word by word, on features that do not change."""
     features = corpus.features(model, "train"), corpus.features(model, "dev")
     return DecoderTrainer(model, settings, corpus.captions(model), *features)
 
 
-def _fine_tune(model: Model, settings: FineTuningSettings, corpus: Corpus) -> Trainer:
+def fine_tune(model: Model, settings: FineTuningSettings, corpus: Corpus) -> Trainer:
+    """Encoder and decoder together, word by word, on changed photos."""
     mirrorable = may_be_mirrored(corpus.train)
     pixels = corpus.pixels(model, "train"), corpus.pixels(model, "dev")
     return FineTuner(model, settings, corpus.captions(model), mirrorable, *pixels)
 
 
-def _train_on_sequences(model: Model, settings: SequenceSettings, corpus: Corpus) -> Trainer:
+def train_on_sequences(model: Model, settings: SequenceSettings, corpus: Corpus) -> Trainer:
+    """The decoder, by what whole captions are worth."""
     mirrorable = may_be_mirrored(corpus.train)
     views = [corpus.features(model, "train", mirrored) for mirrored in (False, True)]
     dev_features = corpus.features(model, "dev")
@@ -148,7 +172,8 @@ def _train_on_sequences(model: Model, settings: SequenceSettings, corpus: Corpus
     return SequenceTrainer(model, settings, captions, mirrorable, views, dev_features)
 
 
-def _key(configuration: Configuration, texts_sha256: str) -> str:
+def _key(configuration: Configuration, model: Model, corpus: Corpus) -> str:
     digest = hashlib.sha256(schema.canonical(schema.to_value(configuration)))
-    digest.update(texts_sha256.encode())
+    digest.update(model.sha256().encode())
+    digest.update(hashlib.sha256("\n".join(corpus.texts).encode()).hexdigest().encode())
     return digest.hexdigest()[:16]

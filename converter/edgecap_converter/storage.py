@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -25,8 +26,29 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
-        raise ConversionError(
-            f"cannot write {path} ({error.strerror}): free space or choose another --work folder"
-        ) from error
+        raise cannot_write(path, error) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def working_folder(place: Path, prefix: str) -> Iterator[Path]:
+    """A new folder in `place`, for intermediate files; removed with all in it at the end.
+
+    Raises:
+        ConversionError: if the disk is full or the folder cannot be written.
+    """
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=place) as name:
+            yield Path(name)
+    except OSError as error:
+        raise cannot_write(place, error) from error
+
+
+def cannot_write(path: Path, error: Exception) -> ConversionError:
+    """The one line for a file or folder that cannot be written, whoever found out."""
+    reason = getattr(error, "strerror", None) or str(error).splitlines()[0][:200]
+    return ConversionError(
+        f"cannot write {path} ({reason}): free space or choose another --work folder"
+    )

@@ -22,6 +22,8 @@ from edgecap_converter.unroll import Masks, dropout_masks, smoothed_loss, unroll
 class DecoderTrainer:
     """One decoder, its optimizer and the compiled step; a `Trainer` of `epochs`."""
 
+    earliest = 0
+
     def __init__(
         self,
         model: Model,

@@ -69,6 +69,14 @@ _PLAN_OPTIONS: tuple[tuple[str, str, Any, str], ...] = (
         "--sequence-learning-rate", "sequence.learning_rate", _RATE,
         "Highest of the third stage.",
     ),
+    (
+        "--encoder-retraining-epochs", "encoder_retraining.epochs", click.IntRange(1),
+        "Epochs of 100 steps in which the encoder is pruned or rounded while it is trained on.",
+    ),
+    (
+        "--decoder-retraining-epochs", "decoder_retraining.epochs", click.IntRange(1),
+        "Epochs in which the decoder is, on features of the compressed encoder.",
+    ),
 )  # fmt: skip
 
 
@@ -95,7 +103,10 @@ def _plan_options(function: Any) -> Any:
 @click.option("--zip", "as_zip", is_flag=True, help="Write one zip file instead of a folder.")
 @click.option("--force", is_flag=True, help="Replace an older bundle at --output.")
 @click.option(
-    "--checkpoint", type=_PATH, metavar="FILE", help="Compress this trained model; train nothing."
+    "--checkpoint",
+    type=_PATH,
+    metavar="FILE",
+    help="Compress this trained model instead of training one.",
 )
 @click.option(
     "--preset",
@@ -121,20 +132,26 @@ def _plan_options(function: Any) -> Any:
     "--encoder-compression",
     default="quantize",
     show_default=True,
-    help="none, or quantize: int8 throughout.",
+    metavar="RECIPE",
+    help="Of the network and of what follows it once a photo: none; quantize: int8 throughout; "
+    "prune:50|80|90: so many percent of the weights zero, the rest trained on; "
+    "prune:N+quantize; qat: trained on with rounded numbers, then int8 throughout. "
+    "quantize:MODE in place of quantize: float16, dynamic-range or full-int8.",
 )
 @click.option(
     "--decoder-compression",
     default="quantize",
     show_default=True,
-    help="none, or quantize: int8 weights.",
+    metavar="RECIPE",
+    help="Of what runs once a word: the same recipes; its quantize and qat are int8 weights, "
+    "float32 between the layers.",
 )
 @click.option(
     "--calibration-photos",
     type=click.IntRange(1, 10_000),
     default=64,
     show_default=True,
-    help="Train photos that set the encoder's int8 ranges.",
+    help="Train photos that set the ranges of full int8.",
 )
 @click.option(
     "--max-quality-loss",

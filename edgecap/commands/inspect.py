@@ -111,6 +111,9 @@ def _graph(name: str, graph: Graph) -> Iterator[str]:
     for side, tensors in (("in ", graph.inputs), ("out", graph.outputs)):
         for tensor in tensors:
             yield f"  {side}    {_tensor(tensor)}"
+    for weights in graph.weights or ():
+        share = weights.zeros / max(1, weights.count)
+        yield f"  weights  {weights.operation}: {weights.count:,}, {100 * share:.1f} % of them zero"
 
 
 def _tensor(tensor: Tensor) -> str:
