@@ -25,7 +25,10 @@ BATCH = 32
 def load_photos(encoder: Encoder, paths: Sequence[Path]) -> npt.NDArray[np.uint8]:
     """Photos as the encoder takes them: uint8 `(N, side, side, 3)`, as the device loads them."""
     side = encoder.side
-    return np.stack([image.load(path, side, side, RESAMPLING) for path in paths])
+    photos = np.empty((len(paths), side, side, 3), np.uint8)
+    for index, path in enumerate(paths):
+        photos[index] = image.load(path, side, side, RESAMPLING)
+    return photos
 
 
 def encode_function(encoder: Encoder, network: Any) -> Callable[[Any], npt.NDArray[np.float16]]:

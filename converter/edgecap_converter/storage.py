@@ -26,7 +26,7 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         partial.replace(path)
     except OSError as error:
         raise ConversionError(
-            f"cannot write {path} ({error.strerror}): free space or choose another --work folder"
+            f"cannot write {path} ({error.strerror}): free space or choose another folder"
         ) from error
     finally:
         partial.unlink(missing_ok=True)
