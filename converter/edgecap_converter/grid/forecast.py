@@ -65,8 +65,8 @@ def announce(name: str, requests: Sequence[Conversion], kept: int) -> None:
         say(f"how long it takes is not known ({error})")
     else:
         say(
-            f"expected on {os.cpu_count()} cores: about {seconds / 60:.0f} minutes if nothing of it "
-            "is in the working folder, what compression trains not counted"
+            f"expected on {os.cpu_count()} cores: about {seconds / 60:.0f} minutes, as if nothing "
+            "were in the working folder, what compression trains not counted"
         )
     say("stop with Ctrl-C, the same command goes on")
 
