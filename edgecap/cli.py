@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import click
 
 import edgecap
-from edgecap.errors import EdgecapError
+from edgecap.errors import DEBUG, EdgecapError
 
 # Name -> summary; each is `command` in the module of its name in `edgecap.commands`, imported
 # when it is called: no command waits for what another needs.
@@ -27,7 +27,6 @@ COMMANDS = {
     "bench": "Measure how fast and how large bundles are.",
     "convert": "Train, compress and export a bundle.",
 }
-DEBUG = "EDGECAP_DEBUG"
 INTERRUPTED, OUTPUT_CLOSED = 130, 141
 
 # A file may be named, or a bundle say, what would command the terminal.

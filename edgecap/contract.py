@@ -17,7 +17,7 @@ MAXIMUM_MEMBER_BYTES = 2**31 - 1
 MAXIMUM_ELEMENTS = 2**28
 MAXIMUM_WORDS = 1_000
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -28,7 +28,7 @@ def check_manifest(manifest: Manifest) -> None:
         if not holds:
             raise BundleError(f"the manifest {complaint}: make the bundle again")
 
-    require(_NAME.fullmatch(manifest.name) is not None, "has an unusable name")
+    require(NAME.fullmatch(manifest.name) is not None, "has an unusable name")
     photo = manifest.input
     sides = (photo.height, photo.width)
     require(all(1 <= side <= MAXIMUM_SIDE for side in sides), "has an unusable photo size")

@@ -7,6 +7,9 @@ with a traceback.
 
 from typing import ClassVar
 
+# The environment variable that shows where an unexpected error, a fault of edgecap, comes from.
+DEBUG = "EDGECAP_DEBUG"
+
 
 class EdgecapError(Exception):
     """Base of every error that a user can cause."""

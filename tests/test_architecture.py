@@ -31,6 +31,7 @@ ALLOWED = {
     "edgecap_bench": {"edgecap", "edgecap_runtime", "edgecap_bench"},
     "edgecap_converter": {"edgecap", "edgecap_converter"},
     "edgecap_converter.verify": {"edgecap", "edgecap_converter", "edgecap_runtime"},
+    "edgecap_converter.grid.timing": set(FOLDERS),
 }
 
 

@@ -7,13 +7,23 @@ from typing import Any
 from edgecap.errors import MissingExtraError
 
 
-def require_extra() -> None:
+def require_extra(*others: str) -> None:
     """Finds out at once whether `import_tensorflow`, which takes seconds, will succeed.
+
+    Args:
+        others: packages of the extra that are needed beside those that every conversion needs.
 
     Raises:
         MissingExtraError: naming the first package that is not installed.
     """
-    for package in ("tensorflow", "tf_keras", "tensorflow_model_optimization", "nltk", "tqdm"):
+    for package in (
+        "tensorflow",
+        "tf_keras",
+        "tensorflow_model_optimization",
+        "nltk",
+        "tqdm",
+        *others,
+    ):
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError("edgecap convert", "convert", package)
 

@@ -6,8 +6,9 @@ Imports nothing heavy: the command line shows these defaults.
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+from edgecap.contract import MAXIMUM_WORDS
 from edgecap.errors import UsageError
 
 
@@ -113,15 +114,90 @@ class Plan:
     decoder_retraining: TrainingSettings = DECODER_RETRAINING
     sequence_retraining: SequenceSettings = SEQUENCE_RETRAINING
 
+    def values(self) -> dict[str, Any]:
+        """Every text and number by its path."""
+        found: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            if dataclasses.is_dataclass(value):
+                found |= {f"{name}.{inner}": each for inner, each in vars(value).items()}
+            else:
+                found[name] = value
+        return found
+
     def changed(self, values: Mapping[str, Any]) -> "Plan":
-        """The same plan with other values, by their paths: `{"training.epochs": 3}`."""
-        plan = self
-        for path, value in values.items():
+        """The same plan with other values, by their paths: `{"training.epochs": 3}`.
+
+        Raises:
+            UsageError: for an unknown path, a value of another type, or one outside its limits.
+        """
+        plan, known = self, self.values()
+        for path, given in values.items():
+            if path not in known:
+                raise UsageError(f"a plan has no {path[:60]!r}: give one of {', '.join(known)}")
+            value: Any = _checked(path, given, type(known[path]))
             stage, _, name = path.rpartition(".")
             if stage:
                 value = dataclasses.replace(getattr(plan, stage), **{name: value})
             plan = dataclasses.replace(plan, **{stage or name: value})
         return plan
+
+
+class Limits(NamedTuple):
+    """Between which a number of a plan lies, both ends among it unless `above` says otherwise."""
+
+    lowest: float
+    highest: float
+    above: bool = False
+    """Whether the lowest itself is too low."""
+
+    def __str__(self) -> str:
+        return f"{'more than ' if self.above else ''}{self.lowest:g} to {self.highest:g}"
+
+
+_WIDTH, _COUNT, _RATE = Limits(1, 8_192), Limits(1, 1_000_000), Limits(0, 1, above=True)
+# By the name of the number, in whichever stage; by its whole path where stages differ.
+_LIMITS = {
+    "features": _WIDTH,
+    "attention": _WIDTH,
+    "embedding": _WIDTH,
+    "hidden": _WIDTH,
+    "minimum_count": _COUNT,
+    "maximum_words": Limits(1, MAXIMUM_WORDS),
+    "epochs": Limits(0, 10_000),
+    "training.epochs": Limits(1, 10_000),
+    "encoder_retraining.epochs": Limits(1, 10_000),
+    "decoder_retraining.epochs": Limits(1, 10_000),
+    "steps": Limits(0, 1_000_000),
+    "batch": _COUNT,
+    "photos": _COUNT,
+    "captions": _COUNT,
+    "samples": Limits(2, 1_000),
+    "learning_rate": _RATE,
+    "encoder_learning_rate": _RATE,
+    "decoder_learning_rate": _RATE,
+    "weight_decay": Limits(0, 1),
+    "dropout": Limits(0, 0.95),
+    "label_smoothing": Limits(0, 0.95),
+    "maximum_gradient": Limits(0, 1e6, above=True),
+    "largest_grid": _COUNT,
+    "averaging": Limits(0, 0.99999),
+}
+
+
+def limits(path: str) -> Limits:
+    """Of the number at a path of a plan."""
+    return _LIMITS.get(path) or _LIMITS[path.rpartition(".")[2]]
+
+
+def _checked(path: str, value: Any, kind: Any) -> Any:
+    """The value, as its kind; bool is an int to Python only, and 1 a fine rate."""
+    if type(value) is not kind and not (kind is float and type(value) is int):
+        raise UsageError(f"{path}: expected {kind.__name__}, got {type(value).__name__}")
+    if kind is not str:
+        lowest, highest, above = allowed = limits(path)
+        if not lowest <= value <= highest or (above and value == lowest):
+            raise UsageError(f"{path} is {str(value)[:20]}: give {allowed}")
+    return kind(value)
 
 
 def flat(prefix: str, settings: Any) -> dict[str, str | bool | int | float]:

@@ -49,6 +49,4 @@ def working_folder(place: Path, prefix: str) -> Iterator[Path]:
 def cannot_write(path: Path, error: Exception) -> ConversionError:
     """The one line for a file or folder that cannot be written, whoever found out."""
     reason = getattr(error, "strerror", None) or str(error).splitlines()[0][:200]
-    return ConversionError(
-        f"cannot write {path} ({reason}): free space or choose another --work folder"
-    )
+    return ConversionError(f"cannot write {path} ({reason}): free space or choose another folder")

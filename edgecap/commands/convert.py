@@ -2,96 +2,118 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from edgecap.cli import print_line
-from edgecap.contract import MAXIMUM_WORDS
-from edgecap.errors import UsageError
+from edgecap.errors import EdgecapError, UsageError
 from edgecap_converter.decoders import DECODERS
 from edgecap_converter.encoders import ENCODERS
-from edgecap_converter.plan import PRESETS, find_preset
+from edgecap_converter.grid.file import built_in_grids, find_grid
+from edgecap_converter.plan import PRESETS, find_preset, limits
 
 _PATH: Any = click.Path(path_type=Path)
-_WIDTH = click.IntRange(1, 8_192)
-_RATE = click.FloatRange(0, 1, min_open=True)
-_SHARE = click.FloatRange(0, 0.95)
-_BEST = PRESETS["best"]
+_BEST = PRESETS["best"].values()
 
 # Stands for the dots of a value's path in the name of the option's parameter.
 _DOT = "__"
-# Option, path of the value in a plan, type, help. What is not given stays as the preset says.
-_PLAN_OPTIONS: tuple[tuple[str, str, Any, str], ...] = (
-    ("--encoder", "encoder", str, f"One of {', '.join(ENCODERS)}."),
+# Option, path of the value in a plan, help. What is not given stays as the preset says.
+_PLAN_OPTIONS = (
+    ("--encoder", "encoder", f"One of {', '.join(ENCODERS)}."),
     (
-        "--decoder", "decoder", str,
+        "--decoder", "decoder",
         f"One of {', '.join(DECODERS)}; merge wants --features as wide as --hidden.",
     ),
-    ("--features", "size.features", _WIDTH, "Feature width."),
-    ("--attention", "size.attention", _WIDTH, "Attention width."),
-    ("--embedding", "size.embedding", _WIDTH, "Word width."),
-    ("--hidden", "size.hidden", _WIDTH, "LSTM width."),
+    ("--features", "size.features", "Feature width."),
+    ("--attention", "size.attention", "Attention width."),
+    ("--embedding", "size.embedding", "Word width."),
+    ("--hidden", "size.hidden", "LSTM width."),
     (
-        "--minimum-count", "minimum_count", click.IntRange(1),
+        "--minimum-count", "minimum_count",
         "A word rarer than this in the captions is not learned.",
     ),
-    ("--max-words", "maximum_words", click.IntRange(1, MAXIMUM_WORDS), "The longest caption."),
+    ("--max-words", "maximum_words", "The longest caption."),
     (
-        "--epochs", "training.epochs", click.IntRange(1),
+        "--epochs", "training.epochs",
         "Epochs of the first stage: the decoder, on features of the encoder as it is.",
     ),
-    ("--batch", "training.batch", click.IntRange(1), "Captions a step of the first stage."),
+    ("--batch", "training.batch", "Captions a step of the first stage."),
     (
-        "--learning-rate", "training.learning_rate", _RATE,
+        "--learning-rate", "training.learning_rate",
         "Highest of the first stage's one-cycle schedule.",
     ),
-    ("--dropout", "training.dropout", _SHARE, "Dropout of the first stage."),
+    ("--dropout", "training.dropout", "Dropout of the first stage."),
     (
-        "--label-smoothing", "training.label_smoothing", _SHARE,
+        "--label-smoothing", "training.label_smoothing",
         "Share of the probability that is spread over all words.",
     ),
     (
-        "--fine-tuning-epochs", "fine_tuning.epochs", click.IntRange(0),
+        "--fine-tuning-epochs", "fine_tuning.epochs",
         "Epochs of the second stage: encoder and decoder together, on changed photos. 0 for none.",
     ),
     (
-        "--encoder-learning-rate", "fine_tuning.encoder_learning_rate", _RATE,
+        "--encoder-learning-rate", "fine_tuning.encoder_learning_rate",
         "Highest of the encoder's in the second stage.",
     ),
     (
-        "--sequence-epochs", "sequence.epochs", click.IntRange(0),
+        "--sequence-epochs", "sequence.epochs",
         "Epochs of the third stage: the decoder, rewarded by CIDEr. 0 for none.",
     ),
+    ("--sequence-learning-rate", "sequence.learning_rate", "Highest of the third stage."),
     (
-        "--sequence-learning-rate", "sequence.learning_rate", _RATE,
-        "Highest of the third stage.",
-    ),
-    (
-        "--encoder-retraining-epochs", "encoder_retraining.epochs", click.IntRange(1),
+        "--encoder-retraining-epochs", "encoder_retraining.epochs",
         "Epochs of 100 steps in which the encoder is pruned or rounded while it is trained on.",
     ),
     (
-        "--decoder-retraining-epochs", "decoder_retraining.epochs", click.IntRange(1),
+        "--decoder-retraining-epochs", "decoder_retraining.epochs",
         "Epochs in which the decoder is, on features of the compressed encoder.",
     ),
 )  # fmt: skip
 
 
 def _plan_options(function: Any) -> Any:
-    for option, path, kind, text in reversed(_PLAN_OPTIONS):
-        default = functools.reduce(getattr, path.split("."), _BEST)
+    for option, path, text in reversed(_PLAN_OPTIONS):
         function = click.option(
-            option, path.replace(".", _DOT), type=kind, help=f"{text}  [preset best: {default}]"
-        )(function)
+            option, path.replace(".", _DOT), type=_kind(path),
+            help=f"{text}  [preset best: {_BEST[path]}]",
+        )(function)  # fmt: skip
     return function
+
+
+def _kind(path: str) -> Any:
+    default = _BEST[path]
+    if isinstance(default, str):
+        return str
+    lowest, highest, above = limits(path)
+    if isinstance(default, int):
+        return click.IntRange(int(lowest), int(highest))
+    return click.FloatRange(lowest, highest, min_open=above)
+
+
+# What holds for every row of a grid; the other options are the rows' own.
+_OF_ALL_ROWS = (
+    "grid", "data", "output", "work", "as_zip", "encoder_weights", "seed", "calibration_photos",
+    "licence",
+)  # fmt: skip
 
 
 @click.command()
 @click.option("--data", type=_PATH, required=True, metavar="DIR", help="The caption corpus.")
-@click.option("--output", type=_PATH, required=True, metavar="NAME.edgecap", help="The bundle.")
+@click.option(
+    "--output",
+    type=_PATH,
+    required=True,
+    metavar="NAME.edgecap",
+    help="The bundle; with --grid a folder for its bundles, table and picture.",
+)
+@click.option(
+    "--grid",
+    metavar="GRID",
+    help=f"Make every bundle of a grid: {', '.join(built_in_grids())}, or a file.",
+)
 @click.option(
     "--work",
     type=_PATH,
@@ -117,8 +139,8 @@ def _plan_options(function: Any) -> Any:
 @click.option(
     "--encoder-weights",
     metavar="FILE",
-    help="A .npz or Keras .h5 of its weights, or 'random'.  [default: "
-    "$EDGECAP_WEIGHTS/ENCODER.npz if it is there, else Keras's download]",
+    help="A .npz or Keras .h5 of its weights, or 'random'; with --grid a folder of them.  "
+    "[default: $EDGECAP_WEIGHTS/ENCODER.npz if it is there, else Keras's download]",
 )
 @_plan_options
 @click.option(
@@ -165,9 +187,13 @@ def _plan_options(function: Any) -> Any:
     default="not stated: ask whoever made this bundle",
     help="Of the model, for its manifest and card.",
 )
+@click.pass_context
 def command(
+    context: click.Context,
+    /,
     data: Path,
     output: Path,
+    grid: str | None,
     work: Path,
     as_zip: bool,
     force: bool,
@@ -190,9 +216,26 @@ def command(
     the dev split chooses the epoch of each. The bundle is verified on the runtime that devices
     run. Ctrl-C stops; the same command goes on.
 
+    --grid makes many, each with halves compressed in its own way; what they share is trained once.
+
     \b
     Example:  edgecap convert --data flickr8k --output mine.edgecap
     """
+    if grid is not None:
+        _refuse_what_rows_say(context)
+        _convert_grid(
+            context,
+            grid=find_grid(grid),
+            data=data,
+            output=output,
+            work=work,
+            encoder_weights=encoder_weights,
+            seed=seed,
+            calibration_photos=calibration_photos,
+            as_zip=as_zip,
+            licence=licence,
+        )
+        return
     if not output.name.endswith(".edgecap"):
         raise UsageError(f"--output {output}: the name of a bundle ends in .edgecap")
     if output.exists() and not force:
@@ -228,3 +271,25 @@ def command(
         f"{measured.float_model['bleu_4']:.1f}; a constant caption "
         f"{measured.constant_caption['cider']:.1f}, {measured.constant_caption['bleu_4']:.1f})"
     )
+
+
+def _refuse_what_rows_say(context: click.Context) -> None:
+    for option in context.command.params:
+        given = context.get_parameter_source(option.name or "")
+        if option.name not in _OF_ALL_ROWS and given is ParameterSource.COMMANDLINE:
+            raise UsageError(
+                f"{option.opts[0]} does not go with --grid, whose rows say what is made: leave one "
+                "of the two out"
+            )
+
+
+def _convert_grid(context: click.Context, **asked: Any) -> None:
+    from edgecap_converter.grid.requests import GridConversion
+    from edgecap_converter.grid.run import MARKDOWN, convert_grid
+
+    output = asked["output"]
+    rows = convert_grid(GridConversion(**asked)).rows
+    failed = sum(row.error is not None for row in rows)
+    print_line(f"{output / MARKDOWN}: {len(rows) - failed} of {len(rows)} rows are done")
+    if failed:
+        context.exit(EdgecapError.exit_code)

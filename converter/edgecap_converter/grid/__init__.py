@@ -1,0 +1,1 @@
+"""`edgecap convert --grid`: many captioners from one file, in one table and one picture."""
