@@ -7,10 +7,11 @@ been found to be what the manifest says.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from edgecap import schema
@@ -77,7 +78,7 @@ class Bundle:
             UsageError: if there is nothing at `path`.
             BundleError: if it is not a sound bundle.
         """
-        try:
+        with _named(path):
             with open_storage(path) as storage:
                 manifest = read_manifest(storage.read(MANIFEST, MAXIMUM_MANIFEST_BYTES))
                 storage.check_names({MANIFEST, *MEMBERS})
@@ -89,9 +90,26 @@ class Bundle:
                     f"the tokenizer has {len(tokenizer)} words and the decoder {vocabulary}: "
                     "make the bundle again"
                 )
-        except BundleError as error:
-            raise BundleError(f"bundle {os.fspath(path)}: {error}") from error
         return cls(os.fspath(path), manifest, tokenizer, content[ENCODER], content[DECODER])
+
+
+def bundle_sha256(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a bundle, folder or zip file, as its manifest says; no member is opened.
+
+    Raises:
+        UsageError: if there is nothing at `path`.
+        BundleError: if the manifest is not sound.
+    """
+    with _named(path), open_storage(path) as storage:
+        return read_manifest(storage.read(MANIFEST, MAXIMUM_MANIFEST_BYTES)).sha256
+
+
+@contextlib.contextmanager
+def _named(path: str | os.PathLike[str]) -> Iterator[None]:
+    try:
+        yield
+    except BundleError as error:
+        raise BundleError(f"bundle {os.fspath(path)}: {error}") from error
 
 
 def open_storage(path: str | os.PathLike[str]) -> Storage:

@@ -123,8 +123,13 @@ def print_line(text: str) -> None:
 
 def print_error(message: str) -> None:
     """Prints a complaint as one line on standard error, if anybody is there to read it."""
+    print_note(f"edgecap: {message}")
+
+
+def print_note(message: str) -> None:
+    """Prints a line on standard error, if anybody is there to read it."""
     with contextlib.suppress(OSError):
-        click.echo(f"edgecap: {' '.join(message.split()).translate(_VISIBLE)}", err=True)
+        click.echo(" ".join(message.split()).translate(_VISIBLE), err=True)
 
 
 def _complain(message: str, status: int) -> int:

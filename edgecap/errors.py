@@ -45,6 +45,14 @@ class SourceError(EdgecapError):
     """An input of `edgecap caption` cannot be reached (no file, no answer, no rights)."""
 
 
+class OutputError(EdgecapError):
+    """A result cannot be written: the disk is full, or another run holds the file."""
+
+
+class SidecarError(EdgecapError):
+    """A photo's sidecar cannot be read or written."""
+
+
 class DatasetError(EdgecapError):
     """A caption corpus is incomplete or not in a known layout."""
 

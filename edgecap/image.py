@@ -108,6 +108,14 @@ def decode(
         return rgb
 
 
+def embedded_xmp(path: str | os.PathLike[str]) -> bytes | None:
+    """Return the XMP packet that a photo's file holds; None if it cannot be read or has none."""
+    with contextlib.suppress(Exception), _Quiet(), Image.open(path, formats=FORMATS) as image:
+        packet = image.info.get("xmp")
+        return packet if isinstance(packet, bytes) else None
+    return None
+
+
 class _Refusal(Exception):
     """Why a photo is refused and what to do, without its name."""
 

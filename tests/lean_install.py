@@ -133,6 +133,10 @@ def check_lean(environment: Environment, wheel: Path) -> list[int]:
     version = environment.run("edgecap", "--version")
     require(version.split()[-1] == wheel.name.split("-")[1], "the wheel's version", version)
     report(census, caption_scene(environment))
+    environment.run("edgecap", "caption", "scene.jpg", "--output", "out.csv", "--sidecar", "xmp")
+    caption = (environment.empty / "out.csv").read_text(encoding="utf-8").splitlines()[1]
+    require(caption.startswith("scene.jpg,"), "a line of the output", caption)
+    require((environment.empty / "scene.jpg.xmp").exists(), "a sidecar", caption)
     environment.run("edgecap", "inspect")
     environment.run("edgecap", "bench", "--runs", "3")
     complaint = environment.run("edgecap", "caption", "missing.jpg", status=1)

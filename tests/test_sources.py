@@ -12,6 +12,7 @@ import pytest
 
 from edgecap.errors import SourceError, UsageError
 from edgecap_runtime.sources import (
+    SYSTEM_FOLDERS,
     Address,
     File,
     Pipe,
@@ -90,6 +91,19 @@ def test_links_are_followed_to_photos_and_not_to_folders(tree):
     (tree / "deep" / "also.jpg").symlink_to(tree / "b.jpg")
     (tree / "deep" / "folder.jpg").symlink_to(tree / "empty", target_is_directory=True)
     assert names("deep") == ["deep/also.jpg", "deep/c.jpeg", "deep/er/z.webp"]
+
+
+def test_links_in_a_circle_are_photos_that_fail(tree):
+    (tree / "deep" / "one.jpg").symlink_to(tree / "deep" / "two.jpg")
+    (tree / "deep" / "two.jpg").symlink_to(tree / "deep" / "one.jpg")
+    assert names("deep") == ["deep/c.jpeg", "deep/er/z.webp", "deep/one.jpg", "deep/two.jpg"]
+
+
+@pytest.mark.parametrize("name", sorted(SYSTEM_FOLDERS))
+def test_what_systems_keep_between_photos_is_left_out(tree, name):
+    (tree / "deep" / name).mkdir()
+    (tree / "deep" / name / "preview.jpg").touch()
+    assert names("deep") == ["deep/c.jpeg", "deep/er/z.webp"]
 
 
 def test_folders_deeper_than_python_calls(tmp_path, monkeypatch):

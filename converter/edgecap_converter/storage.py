@@ -1,34 +1,28 @@
-"""Files that appear under their name only when they are whole."""
+"""Where caches and checkpoints are written."""
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from edgecap import files
 from edgecap.errors import ConversionError
 
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file beside `path`, synced and renamed to it at the end; removed on failure.
+    """`edgecap.files.whole_file`, in a folder that is made if it is missing.
 
     Raises:
         ConversionError: if the disk is full or the folder cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
+        with files.whole_file(path) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
     except OSError as error:
         raise cannot_write(path, error) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Generator, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
@@ -22,6 +21,11 @@ if TYPE_CHECKING:
     from edgecap_runtime.sources import Photo
 
 STANDARD_INPUT, STANDARD_INPUT_DESCRIPTOR = "-", 0
+# Option -> the one that it is nothing without.
+_NEEDS = {
+    **dict.fromkeys(("force", "retry", "sidecar", "watch"), "output"),
+    **{"overwrite": "sidecar", "poll": "watch"},
+}
 _IN_A_COLUMN = str.maketrans({"\t": "\\t", "\n": "\\n"})
 
 
@@ -56,6 +60,25 @@ _IN_A_COLUMN = str.maketrans({"\t": "\\t", "\n": "\\n"})
     show_default=True,
     help="Seconds that an address may take.",
 )
+@click.option(
+    "--output",
+    metavar="FILE",
+    help="Write into FILE, a .jsonl or .csv; started again, go on where it stopped.",
+)
+@click.option("--force", is_flag=True, help="Caption again what --output has.")
+@click.option("--retry", is_flag=True, help="Try again what failed according to --output.")
+@click.option(
+    "--sidecar", type=click.Choice(["xmp"]), help="With --output: write PHOTO.xmp beside each too."
+)
+@click.option("--overwrite", is_flag=True, help="Let captions replace people's own words there.")
+@click.option("--watch", is_flag=True, help="With --output: stay, and caption what arrives.")
+@click.option(
+    "--poll",
+    type=click.FloatRange(1, options.MAXIMUM_POLL_SECONDS),
+    help="With --watch: seconds between two looks at all folders.  "
+    f"[default: {options.POLL_SECONDS:g}, or {options.NOTIFIED_POLL_SECONDS:g} where the system "
+    "tells what arrives]",
+)
 @click.pass_context
 def command(
     context: click.Context,
@@ -68,6 +91,13 @@ def command(
     backend: str,
     list_path: str | None,
     timeout: float,
+    output: str | None,
+    force: bool,
+    retry: bool,
+    sidecar: str | None,
+    overwrite: bool,
+    watch: bool,
+    poll: float | None,
 ) -> None:
     """Say in a sentence what a photo shows.
 
@@ -75,24 +105,38 @@ def command(
     a photo on standard input. One photo gives its caption, several a line each: the path, a
     tab, the caption.
 
+    With --output a whole library: every photo once, however often the run is stopped and started.
+    A photo counts as done while its path, size, date and the bundle stay the same.
+
     \b
     Example:  edgecap caption holiday/ --json
+    Example:  edgecap caption photos/ --output captions.jsonl --sidecar xmp
     """
     if not images and list_path is None:
         raise click.UsageError("No photo given: expected IMAGE... or --from FILE.")
     if [*images, list_path].count(STANDARD_INPUT) > 1:
         raise click.UsageError("Standard input can be read once only.")
+    for option, needed in _NEEDS.items():
+        if context.params[option] and not context.params[needed]:
+            raise click.UsageError(f"--{option} needs --{needed}.")
+    if as_json and output is not None:
+        raise click.UsageError("--json is for standard output; --output FILE.jsonl gives the same.")
     one = list_path is None and len(images) == 1 and _is_one_photo(images[0])
     print_result = _print_json if as_json else partial(_print_text, with_path=not one)
 
     with contextlib.ExitStack() as stack:
         listed = _open_list(list_path, stack)
-        photos = _photos(images, listed, timeout)
-        with without_collections(), without_engine_notes():
-            from edgecap_runtime import Captioner
+        load = partial(_load, bundle, threads, backend)
+        if output is not None:
+            from edgecap.commands.library import Request, caption_library
 
-            captioner = Captioner.load(bundle, threads=threads, backend=backend)
-        results = _results(captioner, photos, one, beam, max_words)
+            search = {"beam": beam, "maximum_words": max_words}
+            lines = None if listed is None else sources.lines(listed)
+            chosen = (force, retry, sidecar, overwrite, watch, poll)
+            request = Request(output, bundle, images, lines, load, search, *chosen)
+            context.exit(caption_library(request))
+        photos = _photos(images, listed, timeout)
+        results = _results(load(), photos, one, beam, max_words)
         stack.enter_context(contextlib.closing(results))
         failed = 0
         for result in results:
@@ -100,6 +144,13 @@ def command(
             failed += result.error is not None
     if failed:
         context.exit(EdgecapError.exit_code)
+
+
+def _load(bundle: str | None, threads: int | None, backend: str) -> Captioner:
+    with without_collections(), without_engine_notes():
+        from edgecap_runtime import Captioner
+
+        return Captioner.load(bundle, threads=threads, backend=backend)
 
 
 def _is_one_photo(argument: str) -> bool:
@@ -143,31 +194,23 @@ def _results(
 
 
 def _print_json(result: Result[Photo]) -> None:
-    line: dict[str, object] = {"path": result.source.name}
-    if result.caption is not None:
-        line["caption"] = result.caption.text
-        line["log_probability"] = result.caption.log_probability
-        line["timings_ms"] = {
-            stage: round(time, 3) for stage, time in result.caption.timings_ms.items()
-        }
-    else:
-        line["error"] = _print_complaint(result)
-    # In ASCII, so that names in bytes that are not UTF-8 survive as escapes.
-    print_line(json.dumps(line))
+    from edgecap_runtime.records import as_json, contract
+
+    complaint = None if result.error is None else _print_complaint(result, result.error)
+    print_line(as_json(contract(result.source.name, result.caption, complaint)))
 
 
 def _print_text(result: Result[Photo], with_path: bool) -> None:
-    if result.caption is None:
-        _print_complaint(result)
-    elif with_path:
-        print_line(f"{result.source.name.translate(_IN_A_COLUMN)}\t{result.caption.text}")
-    else:
-        print_line(result.caption.text)
+    if result.error is not None:
+        _print_complaint(result, result.error)
+    elif result.caption is not None:
+        path = f"{result.source.name.translate(_IN_A_COLUMN)}\t" if with_path else ""
+        print_line(f"{path}{result.caption.text}")
 
 
-def _print_complaint(result: Result[Photo]) -> str:
-    complaint = str(result.error)
-    if not complaint.startswith(result.source.name):
-        complaint = f"{result.source.name}: {complaint}"
-    print_error(complaint)
-    return complaint
+def _print_complaint(result: Result[Photo], error: EdgecapError) -> str:
+    from edgecap_runtime.records import complaint
+
+    text = complaint(result.source.name, error)
+    print_error(text)
+    return text

@@ -19,6 +19,10 @@ EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".gif", ".bmp", ".dib"),
     *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
 )
+# What network drives and operating systems keep between photos: previews and what was deleted.
+SYSTEM_FOLDERS = frozenset(
+    ("@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found")
+)
 _CHUNK_BYTES = 65_536
 _LONGEST_LINE = 1_000_000
 
@@ -69,9 +73,14 @@ class Unreachable(NamedTuple):
     name: str
     reason: str
 
+    @property
+    def error(self) -> SourceError:
+        """What `read` raises."""
+        return SourceError(f"{self.name}: {self.reason}")
+
     def read(self, _maximum_bytes: int) -> bytes:
         """Raises SourceError, always."""
-        raise SourceError(f"{self.name}: {self.reason}")
+        raise self.error
 
 
 Photo: TypeAlias = File | Address | Pipe | Unreachable
@@ -85,9 +94,7 @@ def is_one_photo(argument: str) -> bool:
 def expand(argument: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[Photo]:
     """The photos that a path, folder, pattern or address stands for.
 
-    A folder is searched with all below it, in the order of the names; hidden files and folders
-    are left out, links to folders not followed. A pattern with a file of exactly that name
-    is that file.
+    A folder is searched as `walk` does. A pattern with a file of exactly that name is that file.
 
     Args:
         argument: as typed.
@@ -118,35 +125,68 @@ def _is_pattern(argument: str) -> bool:
 
 def _in_folder(folder: str) -> Iterator[Photo]:
     photo: Photo | None = None
-    for photo in _walk(folder):
+    for photo in walk(folder):
         yield photo
     if photo is None:
         yield Unreachable(folder, "folder without photos: give one that holds some")
 
 
-def _walk(root: str) -> Iterator[Photo]:
+def walk(root: str) -> Iterator[File | Unreachable]:
+    """The photos in a folder and all below it, one at a time, in the order of the names.
+
+    What `is_passed_over` names is left out, and links to folders are not followed, so that none
+    leads in a circle. In the place of a folder that cannot be read stands an `Unreachable`.
+    """
     # A stack and no recursion: folders can lie deeper than Python's calls.
-    levels: list[Iterator[os.DirEntry[str] | Unreachable]] = [iter(_entries(root))]
+    levels = [_entries(root)]
     while levels:
         entry = next(levels[-1], None)
         if entry is None:
             levels.pop()
-        elif isinstance(entry, Unreachable):
+        elif isinstance(entry, str):
+            levels.append(_entries(entry))
+        else:
             yield entry
-        elif entry.is_dir(follow_symlinks=False):
-            levels.append(iter(_entries(entry.path)))
-        elif entry.name.lower().endswith(EXTENSIONS) and not entry.is_dir():
-            yield File(entry.path)
 
 
-def _entries(folder: str) -> list[os.DirEntry[str]] | list[Unreachable]:
+def is_photo(name: str) -> bool:
+    """Whether a file's name, or path, ends as photos' names do."""
+    return name.lower().endswith(EXTENSIONS)
+
+
+def is_passed_over(name: str) -> bool:
+    """Whether a file or folder of this name is none of its owner's: hidden, or a system's."""
+    return name.startswith(".") or name in SYSTEM_FOLDERS
+
+
+def _entries(folder: str) -> Iterator[str | File | Unreachable]:
+    """What a folder holds: the paths of its folders, and its photos."""
+    # Names, and not what `scandir` gives: that takes four times the memory.
+    names, folders, links = [], set(), set()
     try:
         with os.scandir(folder) as scan:
-            visible = [entry for entry in scan if not entry.name.startswith(".")]
+            for entry in scan:
+                name = entry.name
+                if is_passed_over(name):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    folders.add(name)
+                elif not is_photo(name):
+                    continue
+                elif entry.is_symlink():
+                    links.add(name)
+                names.append(name)
     except OSError as error:
         reason = f"folder cannot be read ({error.strerror}): check its access rights"
-        return [Unreachable(folder, reason)]
-    return sorted(visible, key=lambda entry: entry.name)
+        yield Unreachable(folder, reason)
+        return
+    inside = os.path.join(folder, "")  # noqa: PTH118
+    for name in sorted(names):
+        path = inside + name
+        if name in folders:
+            yield path
+        elif name not in links or not _is_folder(path):
+            yield File(path)
 
 
 def _matching(pattern: str) -> Iterator[Photo]:
