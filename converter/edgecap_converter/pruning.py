@@ -19,6 +19,11 @@ RAMP = 0.6
 """Share of the steps in which the sparsity rises to its target; the rest recovers."""
 # Renewals of the masks on the way: each sorts all weights.
 RENEWALS = 20
+BLOCK = 4
+"""Weights of dense layers and word vectors that become zero together.
+
+One by one, the places of 80 % zeros alone hold 0.72 bits a weight, and a deflated int8 decoder
+keeps 0.37 to 0.40 of its size; in blocks of four it keeps 0.30."""
 
 
 class PruningTrainer:
@@ -51,15 +56,21 @@ class PruningTrainer:
         # Zhu and Gupta 2017: fast at first, then ever slower.
         schedule = decay(0.0, sparsity, 0, last, power=3, frequency=frequency)
         self._done = tensorflow.Variable(0, trainable=False, dtype=tensorflow.int64)
-        thresholds = [tensorflow.Variable(0.0, trainable=False) for _ in self._masks]
-        triples = list(zip(prunable(models), self._masks, thresholds, strict=True))
-        pruning = pruning_impl.Pruning(self._done.value, triples, schedule, (1, 1), "AVG")
+        by_block: dict[tuple[int, int], list[Any]] = {}
+        for weight, mask in zip(prunable(models), self._masks, strict=True):
+            threshold = tensorflow.Variable(0.0, trainable=False)
+            by_block.setdefault(block_shape(weight), []).append((weight, mask, threshold))
+        prunings = [
+            pruning_impl.Pruning(self._done.value, triples, schedule, block, "AVG")
+            for block, triples in by_block.items()
+        ]
 
         @tensorflow.function(autograph=False)  # type: ignore[untyped-decorator]
         def prune() -> None:
-            if total_steps:
-                pruning.conditional_mask_update()
-            pruning.weight_mask_op()
+            for pruning in prunings:
+                if total_steps:
+                    pruning.conditional_mask_update()
+                pruning.weight_mask_op()
 
         self._prune = prune
 
@@ -112,6 +123,17 @@ def prunable(models: Sequence[Any]) -> list[Any]:
         if PruneRegistry.supports(layer)
         for weight in PruneRegistry.make_prunable(layer).get_prunable_weights()
     ]
+
+
+def block_shape(weight: Any) -> tuple[int, int]:
+    """Which neighbours become zero together: those that are neighbours in the exported file.
+
+    There a dense kernel `(inputs, outputs)` stands transposed, vectors of words `(V, E)` as they
+    are. tensorflow-model-optimization knows no blocks of convolutions, nor of a single row.
+    """
+    if weight.shape.rank != 2 or 1 in weight.shape:
+        return (1, 1)
+    return (1, BLOCK) if "embeddings" in weight.name else (BLOCK, 1)
 
 
 def require_zeros(half: str, models: Sequence[Any], exported: Sequence[Weights]) -> None:
