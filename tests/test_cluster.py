@@ -1,0 +1,271 @@
+"""`edgecap caption FOLDER --output NAME --cluster ADDRESS` on nodes of Ray on loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import loopback
+import pytest
+from conftest import command_environment
+from PIL import Image
+
+from edgecap.cli import main
+from edgecap.errors import ClusterError
+from edgecap_runtime import cluster as cluster_module
+from edgecap_runtime.cluster import ClusterCaptioner
+from edgecap_runtime.cluster_worker import ABSENT
+from edgecap_runtime.found import find
+from edgecap_runtime.sources import File
+
+# Of a library that takes a while.
+PHOTOS = 60
+# An address where nobody listens.
+NOBODY = "127.0.0.1:9"
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Two nodes with one core each."""
+    with loopback.ray_nodes(2) as nodes:
+        yield nodes
+
+
+@pytest.fixture
+def edgecap(tiny, capfd):
+    """Runs the command line in this process; status and lines on standard error."""
+
+    def call(*arguments):
+        status = main(["caption", "--bundle", str(tiny), *map(str, arguments)])
+        output, complaints = capfd.readouterr()
+        assert output == ""
+        return status, complaints.splitlines()
+
+    return call
+
+
+@pytest.fixture
+def library(photos, tmp_path, monkeypatch):
+    """Twelve photos in three folders, one file that is none, one name that is not UTF-8."""
+    folder = tmp_path / "library"
+    for index, photo in enumerate(photos):
+        place = folder / "abc"[index % 3] / photo.name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(photo, place)
+    (folder / "a" / "bad.png").write_bytes(b"no photo")
+    shutil.copy(photos[0], os.fsencode(folder / "b") + b"/caf\xe9.png")
+    monkeypatch.chdir(tmp_path)
+    return Path("library")  # what a relative path is must be clear to other processes
+
+
+@pytest.fixture
+def slow_library(tmp_path):
+    """Photos that take longer to read than a node to be lost."""
+    folder = tmp_path / "slow"
+    folder.mkdir()
+    Image.effect_noise((1_500, 1_500), 90).convert("RGB").save(folder / "000.png")
+    for index in range(1, PHOTOS):
+        os.link(folder / "000.png", folder / f"{index:03}.png")
+    return folder
+
+
+def said(output):
+    """The lines of all shards by path, without times, each path once."""
+    files = sorted(output.glob("part-*")) if output.is_dir() else [output]
+    lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    by_path = {line["path"]: {**line, "timings_ms": None} for line in lines}
+    assert len(by_path) == len(lines)
+    return by_path
+
+
+def test_the_shards_hold_what_one_machine_writes_and_a_run_goes_on(
+    cluster, edgecap, library, photos, tmp_path
+):
+    alone, shards = tmp_path / "alone.jsonl", tmp_path / "shards.jsonl"
+    run = (library, "--output", shards, "--cluster", cluster.address)
+    expected = edgecap(library, "--output", alone)
+    assert expected[0] == 1
+    status, notes = edgecap(*run)
+    assert (status, notes) == (1, [line.replace(str(alone), str(shards)) for line in expected[1]])
+    assert said(shards) == said(alone)
+    assert len(said(shards)) == 14
+
+    # Where nothing is to be done no cluster is needed.
+    before = {one: one.read_bytes() for one in shards.iterdir()}
+    status, (line,) = edgecap(library, "--output", shards, "--cluster", NOBODY)
+    assert (status, line) == (
+        1, f"{shards}: 0 captioned, 13 done before, 1 failed before: --retry tries again"
+    )  # fmt: skip
+    assert {one: one.read_bytes() for one in shards.iterdir()} == before
+
+    shutil.copy(photos[1], library / "c" / "new.png")
+    shutil.copy(photos[2], library / "a" / "bad.png")
+    status, (line,) = edgecap(*run)
+    assert (status, line) == (0, f"{shards}: 2 captioned, 13 done before")
+    edgecap(library, "--output", alone)
+    assert said(shards) == said(alone)
+    assert len(said(shards)) == 15
+
+
+def test_addresses_in_and_parquet_out(cluster, edgecap, library, tmp_path):
+    from pyarrow import parquet
+
+    shutil.rmtree(library / "b")  # an address is always text
+    alone = tmp_path / "alone.jsonl"
+    edgecap(library.absolute(), "--output", alone)
+    photos, output = f"file://{library.absolute()}", f"file://{tmp_path / 'out.parquet'}"
+    status, notes = edgecap(photos, "--output", output, "--cluster", cluster.address)
+    assert status == 1
+    assert notes[-1] == f"{output}: 8 captioned, 1 failed"
+    rows = parquet.read_table(tmp_path / "out.parquet").to_pylist()
+    words = {row["path"].removeprefix("file://"): row["caption"] for row in rows}
+    assert words == {name: line.get("caption") for name, line in said(alone).items()}
+    assert edgecap(photos, "--output", output, "--cluster", NOBODY)[1] == [
+        f"{output}: 0 captioned, 8 done before, 1 failed before: --retry tries again"
+    ]
+
+
+def test_a_node_is_killed_and_every_photo_is_captioned_once(
+    cluster, edgecap, slow_library, captioner, tmp_path, monkeypatch
+):
+    node = loopback.add_node(cluster)
+    monkeypatch.setattr(cluster_module, "BLOCK", 2)
+    caption_many = ClusterCaptioner.caption_many
+
+    def killing(self, photos, **search):
+        from ray._private.state import actors
+
+        for count, result in enumerate(caption_many(self, photos, **search)):
+            if count == 10:
+                (actor,) = [
+                    one for one in actors().values()
+                    if one["Address"]["NodeID"] == node.node_id and one["State"] == "ALIVE"
+                ]  # fmt: skip
+                assert "Worker" in actor["ActorClassName"]
+                cluster.remove_node(node, allow_graceful=False)
+            yield result
+
+    monkeypatch.setattr(ClusterCaptioner, "caption_many", killing)
+    output = tmp_path / "out.jsonl"
+    status, notes = edgecap(slow_library, "--output", output, "--cluster", cluster.address)
+    assert (status, notes[-1]) == (0, f"{output}: {PHOTOS} captioned")
+    lines = said(output)
+    assert sorted(lines) == sorted(str(one) for one in slow_library.iterdir())
+    assert {line["caption"] for line in lines.values()} == {
+        captioner.caption(slow_library / "000.png").text
+    }
+
+
+@pytest.mark.parametrize(
+    ("module", "complaint"),
+    [
+        ("__version__ = '0.0.1'", " has edgecap 0.0.1, this one "),
+        ("raise ModuleNotFoundError('edgecap')", " has no edgecap: install edgecap "),
+    ],
+)
+def test_a_machine_with_another_version_or_none_ends_the_run_with_a_line(
+    cluster, edgecap, library, tmp_path, module, complaint
+):
+    (tmp_path / "edgecap").mkdir()
+    (tmp_path / "edgecap" / "__init__.py").write_text(module)
+    node = loopback.add_node(cluster, env_vars={"PYTHONPATH": str(tmp_path)})
+    output = tmp_path / "out.jsonl"
+    try:
+        status, notes = edgecap(library, "--output", output, "--cluster", cluster.address)
+    finally:
+        cluster.remove_node(node)
+    assert status == 1
+    assert complaint in notes[-1]
+    # The same command goes on.
+    edgecap(library, "--output", output, "--cluster", cluster.address)
+    assert len(said(output)) == 14
+
+
+def test_a_run_that_is_ended_keeps_what_is_done_and_goes_on(
+    cluster, edgecap, tiny, slow_library, tmp_path
+):
+    output = tmp_path / "out.jsonl"
+    options = ("--output", output, "--cluster", cluster.address)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edgecap", "caption", "--bundle", tiny, slow_library, *options],
+        env={**command_environment(), **loopback.SETTINGS}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while not (output / ".lock").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    lines = process.communicate(timeout=120)[1].splitlines()
+    assert process.returncode == 130, lines
+    assert lines[-1].startswith(f"edgecap: interrupted, the same command goes on; {output}: ")
+    before = said(output)
+    assert edgecap(slow_library, *options)[0] == 0
+    assert len(said(output)) == PHOTOS
+    assert before.items() <= said(output).items()
+
+
+def test_a_captioner_may_not_want_more_cores_than_there_are(cluster, edgecap, library, tmp_path):
+    options = ("--output", tmp_path / "out.jsonl", "--cluster", cluster.address, "--threads", 64)
+    assert edgecap(library, *options) == (
+        2, ["edgecap: --threads 64: no machine there has more than 1 cores"]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("address", "complaint"),
+    [
+        (NOBODY, f"no Ray cluster of which this machine is part ({NOBODY}: Connection refused)"),
+        ("nowhere", "(Invalid address format: nowhere)"),
+        ("ray://127.0.0.1:10001", "expected auto, local or HOST:PORT"),
+        ("127.0.0.1:99999", "no Ray cluster of which this machine is part"),
+    ],
+)
+def test_an_address_where_no_ray_answers_is_one_line_and_soon(
+    edgecap, library, tmp_path, address, complaint
+):
+    pytest.importorskip("ray", reason="needs the extra cluster")
+    begin = time.monotonic()
+    status, (line,) = edgecap(library, "--output", tmp_path / "out.jsonl", "--cluster", address)
+    assert time.monotonic() - begin < 20
+    assert status == 2
+    assert line.startswith(f"edgecap: --cluster {address}: ")
+    assert complaint in line
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--output", "out.csv"), "with --cluster the name ends in .jsonl or .parquet"),
+        (("--output", "out.jsonl", "--watch"), "--watch is for one machine"),
+        (("--output", "s3://b/out.jsonl", "--sidecar", "xmp", "s3://b/c"), "photos in files"),
+        (("--output", "none/out.jsonl"), "its folder does not exist: make it first"),
+        (("--output", "nothing://b/out.jsonl"), "Protocol not known: nothing"),
+        ((), "--cluster needs --output"),
+    ],
+)
+def test_what_does_not_go_together_is_wrong_usage(edgecap, library, options, complaint):
+    pytest.importorskip("ray", reason="needs the extra cluster")
+    status, (line,) = edgecap(library, "--cluster", NOBODY, *options)
+    assert status == 2
+    assert complaint in line
+
+
+def test_without_ray_it_is_said_what_to_install(edgecap, library, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    status, (line,) = edgecap(library, "--output", tmp_path / "out.jsonl", "--cluster", "auto")
+    assert status == 2
+    assert line.endswith("(ray is not installed): run pip install 'edgecap[cluster]'")
+
+
+def test_a_machine_that_does_not_see_a_photo_ends_the_run(library):
+    photo = find(File(str(library / "a" / "00.png")))
+    with pytest.raises(ClusterError, match="pi2 does not see library/a/00"):
+        cluster_module._result(photo, {ABSENT: "pi2"})
+    Path(photo.name).unlink()
+    result = cluster_module._result(photo, {ABSENT: "pi2"})
+    assert str(result.error) == f"{photo.name}: was removed before it was read"
