@@ -43,7 +43,6 @@ WORKERS = 4
 OBJECT_STORE = 200_000_000
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_raylet_start_wait_time_s": "180",
     "PYTHONPATH": os.pathsep.join(SOURCES),
 }
 

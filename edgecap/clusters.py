@@ -42,15 +42,15 @@ def joined(address: str, command: str) -> Iterator[Any]:
     before = signal.getsignal(signal.SIGTERM)
     with _quiet():
         try:
-            ray.init(
-                place,
-                logging_level="critical",
-                log_to_driver=False,
-                include_dashboard=False if place == LOCAL else None,
-            )
-        except (OSError, RuntimeError, ValueError) as error:
-            raise _no_cluster(address, " ".join(str(error).split())) from error
-        try:
+            try:
+                ray.init(
+                    place,
+                    logging_level="critical",
+                    log_to_driver=False,
+                    include_dashboard=False if place == LOCAL else None,
+                )
+            except (OSError, RuntimeError, ValueError) as error:
+                raise _no_cluster(address, " ".join(str(error).split())) from error
             # Ray ends the process at SIGTERM; who called decides that.
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, before)

@@ -13,9 +13,9 @@ OBJECT_STORE = 80_000_000
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEFAULT_OBJECT_STORE_MAX_MEMORY_BYTES": str(OBJECT_STORE),
-    # A machine with other things to do takes longer than the 30 s that Ray waits.
-    "RAY_raylet_start_wait_time_s": "180",
 }
+# A machine with other things to do may take longer to start a node than the 30 s that Ray waits.
+ATTEMPTS = 3
 
 
 @contextlib.contextmanager
@@ -35,10 +35,18 @@ def ray_nodes(count: int) -> Iterator[Any]:
     with settings():
         from ray.cluster_utils import Cluster
 
-        cluster = Cluster()
+        for left in reversed(range(ATTEMPTS)):
+            cluster = Cluster()
+            try:
+                add_node(cluster, include_dashboard=False)
+                for _ in range(count - 1):
+                    add_node(cluster)
+                break
+            except Exception:
+                cluster.shutdown()
+                if not left:
+                    raise
         try:
-            for index in range(count):
-                add_node(cluster, include_dashboard=False) if index == 0 else add_node(cluster)
             yield cluster
         finally:
             cluster.shutdown()

@@ -15,23 +15,20 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Protocol
 
 from edgecap.errors import EdgecapError, OutputError, UsageError
-from edgecap.files import sync_folder, whole_file
+from edgecap_runtime.folders import Disk, Folder, Storage
 from edgecap_runtime.known import Index, Known
-from edgecap_runtime.locking import open_alone
 from edgecap_runtime.parquet import Parquet
 from edgecap_runtime.records import DamagedLine, ForeignLine, JsonLines, Record
-from edgecap_runtime.stored import is_stored, open_storage, reason
+from edgecap_runtime.stored import is_stored, reason
 
 # A shard is written when it has so many records, or was begun so long ago.
 RECORDS, SECONDS = 1_000, 60.0
 # Shards are named by their number and by the run that wrote them: what two runs write at once,
 # where nothing can be locked, does not meet.
 _NAME = re.compile(r"part-(\d{6,})-[0-9a-f]{8}\.\w+")
-_LOCK = ".lock"
 # A place is the number of a shard and that of a record in it.
 _ROW_BITS = 32
 
@@ -98,7 +95,7 @@ class Shards:
         self._dropped: defaultdict[int, set[int]] = defaultdict(set)
         self._cached = lru_cache(maxsize=8)(self._read)
         with self._explained(), contextlib.ExitStack() as opening:
-            self._folder: _Folder = _Disk(path) if not is_stored(path) else _Storage(path)
+            self._folder: Folder = Storage(path) if is_stored(path) else Disk(path)
             opening.enter_context(self._folder.alone())
             self._shards = self._folder.names()
             for name in self._shards:
@@ -207,88 +204,6 @@ class Shards:
                 f"cannot write {self.name} ({reason(error)}): free space or check its access "
                 "rights; then the same command goes on"
             ) from error
-
-
-class _Folder(Protocol):
-    """Where shards lie."""
-
-    def alone(self) -> contextlib.AbstractContextManager[object]:
-        """Keeps other runs away, where that is possible."""
-
-    def names(self) -> list[str]:
-        """Of all files but hidden ones, sorted."""
-
-    def read(self, name: str) -> bytes: ...
-
-    def write(self, name: str, content: bytes) -> None:
-        """All of a file, or nothing under its name."""
-
-    def remove(self, name: str) -> None: ...
-
-
-class _Disk:
-    """A folder that is made if it is not there, in one that is."""
-
-    def __init__(self, path: str) -> None:
-        self._path, self._name = Path(path), path
-        if self._path.exists() and not self._path.is_dir():
-            raise UsageError(f"--output {path}: is a file: with --cluster give a folder's name")
-        try:
-            self._path.mkdir(exist_ok=True)
-        except FileNotFoundError:
-            raise UsageError(f"--output {path}: its folder does not exist: make it first") from None
-
-    def alone(self) -> contextlib.AbstractContextManager[object]:
-        return open_alone(self._path / _LOCK, self._name)
-
-    def names(self) -> list[str]:
-        names = [one.name for one in self._path.iterdir()]
-        # Only now is nobody else writing them.
-        for name in names:
-            if name.startswith(".") and name.endswith(".partial"):
-                (self._path / name).unlink()
-        return sorted(name for name in names if not name.startswith("."))
-
-    def read(self, name: str) -> bytes:
-        return (self._path / name).read_bytes()
-
-    def write(self, name: str, content: bytes) -> None:
-        with whole_file(self._path / name) as file:
-            file.write(content)
-        sync_folder(self._path)
-
-    def remove(self, name: str) -> None:
-        (self._path / name).unlink()
-
-
-class _Storage:
-    """A folder in storage that fsspec reaches. Nothing can be locked there."""
-
-    def __init__(self, address: str) -> None:
-        self._system, self._path = open_storage(address)
-        self._system.makedirs(self._path, exist_ok=True)
-
-    def alone(self) -> contextlib.AbstractContextManager[object]:
-        return contextlib.nullcontext()
-
-    def names(self) -> list[str]:
-        self._system.invalidate_cache(self._path)
-        paths = (path.rstrip("/") for path in self._system.ls(self._path, detail=False))
-        # Some list the folder itself.
-        names = (path.rpartition("/")[2] for path in paths if path != self._path.rstrip("/"))
-        return sorted(name for name in names if not name.startswith("."))
-
-    def read(self, name: str) -> bytes:
-        content: bytes = self._system.cat_file(f"{self._path}/{name}")
-        return content
-
-    def write(self, name: str, content: bytes) -> None:
-        partial = f"{self._path}/.{name}.partial"
-        self._system.pipe_file(partial, content)
-        self._system.mv(partial, f"{self._path}/{name}")
-
-    def remove(self, name: str) -> None:
-        self._system.rm_file(f"{self._path}/{name}")
 
 
 def _place(shard: int, row: int) -> int:
