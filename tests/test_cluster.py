@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 
 from edgecap.cli import main
+from edgecap.commands import progress
 from edgecap.errors import ClusterError
 from edgecap_runtime import cluster as cluster_module
 from edgecap_runtime.cluster import ClusterCaptioner
@@ -35,8 +37,9 @@ def cluster():
 
 
 @pytest.fixture
-def edgecap(tiny, capfd):
+def edgecap(tiny, capfd, monkeypatch):
     """Runs the command line in this process; status and lines on standard error."""
+    monkeypatch.setattr(progress, "_LOG_SECONDS", math.inf)  # however long it takes
 
     def call(*arguments):
         status = main(["caption", "--bundle", str(tiny), *map(str, arguments)])
@@ -169,30 +172,28 @@ def test_a_node_is_killed_and_every_photo_is_captioned_once(
     }
 
 
-@pytest.mark.parametrize(
-    ("module", "complaint"),
-    [
-        ("__version__ = '0.0.1'", " has edgecap 0.0.1, this one "),
-        ("raise ModuleNotFoundError('edgecap')", " has no edgecap: install edgecap "),
-    ],
-)
 def test_a_machine_with_another_version_or_none_ends_the_run_with_a_line(
-    cluster, edgecap, library, tmp_path, module, complaint
+    cluster, edgecap, library, tmp_path
 ):
     # Not in the folder that a run starts in: Ray's processes look there too.
-    packages = tmp_path / "packages"
-    (packages / "edgecap").mkdir(parents=True)
-    (packages / "edgecap" / "__init__.py").write_text(module)
-    node = loopback.add_node(cluster, env_vars={"PYTHONPATH": str(packages)})
+    module = tmp_path / "packages" / "edgecap" / "__init__.py"
+    module.parent.mkdir(parents=True)
     output = tmp_path / "out.jsonl"
+    run = (library, "--output", output, "--cluster", cluster.address)
+    node = loopback.add_node(cluster, env_vars={"PYTHONPATH": str(tmp_path / "packages")})
     try:
-        status, notes = edgecap(library, "--output", output, "--cluster", cluster.address)
+        for content, complaint in (
+            ("__version__ = '0.0.1'", " has edgecap 0.0.1, this one "),
+            ("raise ModuleNotFoundError('edgecap')", " has no edgecap: install edgecap "),
+        ):
+            module.write_text(content)
+            status, notes = edgecap(*run, "--force")
+            assert status == 1
+            assert complaint in notes[-1]
     finally:
         cluster.remove_node(node)
-    assert status == 1
-    assert complaint in notes[-1]
     # The same command goes on.
-    edgecap(library, "--output", output, "--cluster", cluster.address)
+    edgecap(*run)
     assert len(said(output)) == 14
 
 
