@@ -88,6 +88,13 @@ def at_result(patch, number, act):
     patch.setattr(ClusterCaptioner, "caption_many", acting)
 
 
+def wait_for_all(patch):
+    """No machine begins before all have started: otherwise the others may be done by then."""
+    from ray.data import DataContext
+
+    patch.setattr(DataContext.get_current(), "wait_for_min_actors_s", 300)
+
+
 def said(output):
     """The lines of all shards by path, without times, each path once."""
     files = sorted(output.glob("part-*")) if output.is_dir() else [output]
@@ -148,6 +155,7 @@ def test_a_node_is_killed_and_every_photo_is_captioned_once(
     cluster, edgecap, slow_library, captioner, tmp_path, monkeypatch
 ):
     node = loopback.add_node(cluster)
+    wait_for_all(monkeypatch)
     monkeypatch.setattr(cluster_module, "BLOCK", 2)
 
     def lose_node():
@@ -173,8 +181,9 @@ def test_a_node_is_killed_and_every_photo_is_captioned_once(
 
 
 def test_a_machine_with_another_version_or_none_ends_the_run_with_a_line(
-    cluster, edgecap, library, tmp_path
+    cluster, edgecap, library, tmp_path, monkeypatch
 ):
+    wait_for_all(monkeypatch)
     # Not in the folder that a run starts in: Ray's processes look there too.
     module = tmp_path / "packages" / "edgecap" / "__init__.py"
     module.parent.mkdir(parents=True)
