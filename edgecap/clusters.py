@@ -77,12 +77,21 @@ def _quiet() -> Iterator[None]:
         contextlib.redirect_stdout(unsaid),
     ):
         os.dup2(nowhere, 2)
-        sys.stderr = said
+        if _writes_to_2(python):
+            sys.stderr = said
         try:
             yield
         finally:
             sys.stderr = python
             os.dup2(ours, 2)
+
+
+def _writes_to_2(stream: Any) -> bool:
+    """Whether it is standard error itself, and not what a program has put in its place."""
+    try:
+        return bool(stream.fileno() == 2)
+    except (AttributeError, OSError, ValueError):
+        return False
 
 
 def require_ray(command: str) -> None:

@@ -13,6 +13,8 @@ OBJECT_STORE = 80_000_000
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEFAULT_OBJECT_STORE_MAX_MEMORY_BYTES": str(OBJECT_STORE),
+    # Behind all else that runs, which Ray's workers are by default, a test may take for ever.
+    "RAY_worker_niceness": "0",
 }
 # A machine with other things to do may take longer to start a node than the 30 s that Ray waits.
 ATTEMPTS = 3
