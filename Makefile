@@ -61,13 +61,13 @@ $(LEAN_VENV)/ready: pyproject.toml
 	$(call check_python,14)
 	$(call install,$(LEAN_VENV))
 
-$(CONTRACT_VENV)/ready: EXTRAS = [bench,watch,dev]
+$(CONTRACT_VENV)/ready: EXTRAS = [bench,cluster,watch,dev]
 $(CONTRACT_VENV)/ready: pyproject.toml
 	$(call check_python,14)
 	$(call install,$(CONTRACT_VENV))
 
 # TensorFlow has no wheels for later Pythons.
-$(VENV)/ready: EXTRAS = [convert,bench,watch,dev]
+$(VENV)/ready: EXTRAS = [convert,bench,cluster,watch,dev]
 $(VENV)/ready: pyproject.toml
 	$(call check_python,13)
 	$(call install,$(VENV))

@@ -18,12 +18,13 @@ from edgecap_runtime.startup import without_collections, without_engine_notes
 
 if TYPE_CHECKING:
     from edgecap_runtime import Captioner, Result
+    from edgecap_runtime.cluster import ClusterCaptioner
     from edgecap_runtime.sources import Photo
 
 STANDARD_INPUT, STANDARD_INPUT_DESCRIPTOR = "-", 0
 # Option -> the one that it is nothing without.
 _NEEDS = {
-    **dict.fromkeys(("force", "retry", "sidecar", "watch"), "output"),
+    **dict.fromkeys(("cluster", "force", "retry", "sidecar", "watch"), "output"),
     **{"overwrite": "sidecar", "poll": "watch"},
 }
 _IN_A_COLUMN = str.maketrans({"\t": "\\t", "\n": "\\n"})
@@ -65,6 +66,13 @@ _IN_A_COLUMN = str.maketrans({"\t": "\\t", "\n": "\\n"})
     metavar="FILE",
     help="Write into FILE, a .jsonl or .csv; started again, go on where it stopped.",
 )
+@click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    help="With --output: on the machines of a Ray cluster, auto, local or HOST:PORT; --output is "
+    "then a folder of shards, NAME.jsonl or NAME.parquet, and it and the photos may be addresses "
+    "such as s3://BUCKET/NAME.",
+)
 @click.option("--force", is_flag=True, help="Caption again what --output has.")
 @click.option("--retry", is_flag=True, help="Try again what failed according to --output.")
 @click.option(
@@ -92,6 +100,7 @@ def command(
     list_path: str | None,
     timeout: float,
     output: str | None,
+    cluster: str | None,
     force: bool,
     retry: bool,
     sidecar: str | None,
@@ -111,6 +120,7 @@ def command(
     \b
     Example:  edgecap caption holiday/ --json
     Example:  edgecap caption photos/ --output captions.jsonl --sidecar xmp
+    Example:  edgecap caption s3://bucket/photos --cluster auto --output s3://bucket/said.parquet
     """
     if not images and list_path is None:
         raise click.UsageError("No photo given: expected IMAGE... or --from FILE.")
@@ -132,8 +142,12 @@ def command(
 
             search = {"beam": beam, "maximum_words": max_words}
             lines = None if listed is None else sources.lines(listed)
-            chosen = (force, retry, sidecar, overwrite, watch, poll)
-            request = Request(output, bundle, images, lines, load, search, *chosen)
+            chosen = (cluster, force, retry, sidecar, overwrite, watch, poll)
+            request = Request(
+                output, bundle, images, lines,
+                load if cluster is None else partial(_connect, cluster, bundle, threads, backend),
+                search, *chosen,
+            )  # fmt: skip
             context.exit(caption_library(request))
         photos = _photos(images, listed, timeout)
         results = _results(load(), photos, one, beam, max_words)
@@ -151,6 +165,14 @@ def _load(bundle: str | None, threads: int | None, backend: str) -> Captioner:
         from edgecap_runtime import Captioner
 
         return Captioner.load(bundle, threads=threads, backend=backend)
+
+
+def _connect(
+    address: str, bundle: str | None, threads: int | None, backend: str
+) -> ClusterCaptioner:
+    from edgecap_runtime.cluster import ClusterCaptioner
+
+    return ClusterCaptioner(address, bundle, threads=threads, backend=backend)
 
 
 def _is_one_photo(argument: str) -> bool:
