@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -52,7 +52,7 @@ FIGURES = (
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Change:
     """One figure of one bundle, then and now; `worse_percent` is negative if it got better."""
 
     label: str
@@ -69,14 +69,34 @@ class Comparison:
         )
 
 
-def compare(report: Report, baseline: Report) -> Iterator[Comparison]:
-    """Every figure that both reports have, of every bundle that is in both.
+@dataclass(frozen=True)
+class Comparison:
+    """Every figure that was compared.
+
+    Attributes:
+        changes: bundle by bundle.
+        same_machine: whether processor and number of cores are the same; if not, times and memory
+            were left out.
+        tolerance: percent by which a figure may be worse.
+    """
+
+    changes: tuple[Change, ...]
+    same_machine: bool
+    tolerance: float
+
+    def is_worse(self, change: Change) -> bool:
+        """Whether a figure is worse by more than the tolerance."""
+        return change.worse_percent > self.tolerance
+
+
+def compare(report: Report, baseline: Report, tolerance: float) -> Comparison:
+    """Compares every bundle that is in both reports.
 
     The same bundle is that of the same path, or else of the same name, on the same engine with as
-    many threads. On another machine only sizes and quality are compared.
+    many threads.
 
     Raises:
-        UsageError: if the reports have no bundle in common.
+        UsageError: if there is none.
     """
     pairs = [
         (label, one, then)
@@ -88,21 +108,22 @@ def compare(report: Report, baseline: Report) -> Iterator[Comparison]:
             "nothing to compare: the baseline has no such bundle on the same engine with as many "
             "threads"
         )
-    for label, now, then in pairs:
-        for figure in FIGURES:
-            if figure.of_the_machine and not same_machine(report, baseline):
-                continue
-            before, after = figure.read(then), figure.read(now)
-            if before and after is not None:
-                change = 100 * (after / before - 1)
-                worse = change if figure.more_is_worse else -change
-                yield Comparison(label, figure.name, before, after, worse)
+    ours, theirs = (one.conditions.machine for one in (report, baseline))
+    same_machine = (ours.cpu, ours.cores) == (theirs.cpu, theirs.cores)
+    figures = [one for one in FIGURES if same_machine or not one.of_the_machine]
+    changes = (
+        _change(label, figure, then, now) for label, now, then in pairs for figure in figures
+    )
+    return Comparison(tuple(filter(None, changes)), same_machine, tolerance)
 
 
-def same_machine(report: Report, baseline: Report) -> bool:
-    """Whether times can be compared: processor and number of cores are the same."""
-    ours, theirs = report.conditions.machine, baseline.conditions.machine
-    return (ours.cpu, ours.cores) == (theirs.cpu, theirs.cores)
+def _change(label: str, figure: Figure, then: Measured, now: Measured) -> Change | None:
+    before, after = figure.read(then), figure.read(now)
+    if not before or after is None:
+        return None
+    percent = 100 * (after / before - 1)
+    worse = percent if figure.more_is_worse else -percent
+    return Change(label, figure.name, before, after, worse)
 
 
 def _earlier(one: Measured, baseline: Report) -> Measured | None:

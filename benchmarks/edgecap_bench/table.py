@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from edgecap_bench.conditions import UNKNOWN, Conditions
@@ -22,21 +22,18 @@ _SHARED = (
 )  # fmt: skip
 
 
-def as_text(
-    report: Report, comparisons: Sequence[Comparison] = (), tolerance: float = 0.0
-) -> Iterator[str]:
-    """The report as lines of tables, then a row in Markdown for each bundle.
+def as_text(report: Report, comparison: Comparison | None = None) -> Iterator[str]:
+    """The report, and how it compares with a baseline, as lines of tables.
 
-    In between are `comparisons` with a baseline, if there are any; what is worse by more than
-    `tolerance` percent says so.
+    The last lines are a table in Markdown, a row for each bundle.
     """
     yield from _conditions(report)
     for bundle in report.measured:
         yield from ("", *_measured(bundle))
     if len(report.bundles) > 1 or not report.measured:
         yield from ("", *_comparison(report))
-    if comparisons:
-        yield from ("", *_changes(comparisons, tolerance))
+    if comparison is not None:
+        yield from ("", *_changes(comparison))
     if report.measured:
         yield from ("", *shared_rows(report))
 
@@ -176,14 +173,16 @@ def _beside_floor(quality: Quality | None, name: str) -> str:
     return f"{quality.bundle[name]:.1f} ({quality.constant_caption[name]:.1f})"
 
 
-def _changes(comparisons: Sequence[Comparison], tolerance: float) -> Iterator[str]:
+def _changes(comparison: Comparison) -> Iterator[str]:
     label = ""
-    for one in comparisons:
+    for one in comparison.changes:
         if one.label != label:
             label = one.label
             yield _row(label, "baseline", "now", "change")
         cells = (f"{one.then:,.6g}", f"{one.now:,.6g}", f"{100 * (one.now / one.then - 1):+.1f} %")
-        yield _row(one.figure, *cells) + ("  worse" if one.worse_percent > tolerance else "")
+        yield _row(one.figure, *cells) + ("  worse" if comparison.is_worse(one) else "")
+    if not comparison.same_machine:
+        yield "  the baseline is of another machine: times and memory are not compared"
 
 
 def _times(label: str, times: Distribution) -> str:

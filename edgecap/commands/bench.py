@@ -134,16 +134,17 @@ def command(
     with _progress() as advance:
         report, _ = carry_out(order, advance)
     complaints = [one.error for one in report.failed]
-    comparisons = []
+    comparison = None
     if earlier is not None:
         with _noted(complaints):
-            comparisons = list(compare(report, earlier))
-        complaints += [one.complaint() for one in comparisons if one.worse_percent > tolerance]
+            comparison = compare(report, earlier, tolerance)
+            worse = filter(comparison.is_worse, comparison.changes)
+            complaints += [change.complaint() for change in worse]
     # The result is printed before anything is written that may fail.
     if json_path == STANDARD_OUTPUT:
         print_line(as_json(report))
     else:
-        for line in as_text(report, comparisons, tolerance):
+        for line in as_text(report, comparison):
             print_line(line)
         if json_path is not None:
             with _noted(complaints):
