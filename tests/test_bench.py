@@ -42,15 +42,6 @@ if typing.TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = ("--rounds", "1", "--runs", "2", "--warm-up", "1")
-PLAN = Plan(rounds=2, runs=3, warm_up=1)
-
-
-@pytest.fixture(scope="module")
-def report(tiny: Path) -> Report:
-    """Of the tiny bundle, really measured; not to be changed."""
-    found, shown = carry_out(Order((str(tiny),), ("auto",), (1,), PLAN), lambda _: None)
-    assert shown == []
-    return found
 
 
 @pytest.fixture
@@ -100,7 +91,7 @@ def test_everything_is_measured(report: Report, tiny: Path, opened: Bundle) -> N
     assert found.cold_start_ms.minimum > found.load_ms.minimum
     assert Distribution.of(found.totals_ms) == found.stages_ms["total"]
     assert 0 < found.bulk.minimum <= found.bulk.median <= found.bulk.maximum
-    assert found.bulk.photos == PLAN.runs
+    assert found.bulk.photos == report.plan.runs
     sizes = member_sizes(tiny)
     assert found.sizes.folder_bytes == sum(file.stat().st_size for file in tiny.iterdir())
     assert found.sizes.zip_bytes == zip_bytes(sizes)

@@ -34,6 +34,9 @@ def _each(
     "--json", "json_path", metavar="FILE", help="Write the result as JSON; - prints it instead."
 )
 @click.option(
+    "--html", "html_path", metavar="FILE", help="Write a page with charts; needs the extra bench."
+)
+@click.option(
     "--rounds",
     type=click.IntRange(1, edgecap_bench.MAXIMUM_ROUNDS),
     default=edgecap_bench.DEFAULT_ROUNDS,
@@ -79,6 +82,13 @@ def _each(
     "--split", default="dev", show_default=True, help="With --data: the split to caption."
 )
 @click.option(
+    "--gallery",
+    type=click.IntRange(0, edgecap_bench.MAXIMUM_GALLERY),
+    default=edgecap_bench.DEFAULT_GALLERY,
+    show_default=True,
+    help="With --data and --html: photos that the page shows, the worst first.",
+)
+@click.option(
     "--baseline", metavar="FILE", help="Compare with an earlier --json FILE; worse exits with 1."
 )
 @click.option(
@@ -88,11 +98,17 @@ def _each(
     show_default=True,
     help="With --baseline: percent by which a figure may be worse.",
 )
+@click.option(
+    "--host",
+    metavar="USER@HOST",
+    help="Measure there, over ssh; edgecap must be installed there too.",
+)
 @click.pass_context
 def command(
     context: click.Context,
     bundles: tuple[str, ...],
     json_path: str | None,
+    html_path: str | None,
     rounds: int,
     runs: int,
     warm_up: int,
@@ -101,8 +117,10 @@ def command(
     photo_path: str | None,
     data: str | None,
     split: str,
+    gallery: int,
     baseline: str | None,
     tolerance: float,
+    host: str | None,
 ) -> None:
     """Measure how fast, how large and how good bundles are.
 
@@ -113,9 +131,12 @@ def command(
 
     \b
     Example:  edgecap bench my.edgecap --json result.json
-    Example:  edgecap bench a.edgecap b.edgecap --threads 1,2,4 --data flickr8k
+    Example:  edgecap bench a.edgecap b.edgecap --data flickr8k --html page.html
+    Example:  edgecap bench --host pi@raspberrypi --threads 1,2,4
     """
+    from edgecap_bench import remote
     from edgecap_bench.baseline import compare
+    from edgecap_bench.page.document import as_html, check_extra
     from edgecap_bench.report import Plan, as_json, read_json, write_text
     from edgecap_bench.session import Order, carry_out
     from edgecap_bench.table import as_text
@@ -131,8 +152,14 @@ def command(
         dataset=data,
         split=split,
     )
+    if html_path is not None:
+        check_extra()
     with _progress() as advance:
-        report, _ = carry_out(order, advance)
+        if host is None:
+            report, shown = carry_out(order, advance)
+        else:
+            advance(f"measuring on {host}")
+            report, shown = remote.carry_out(host, order), []
     complaints = [one.error for one in report.failed]
     comparison = None
     if earlier is not None:
@@ -149,6 +176,9 @@ def command(
         if json_path is not None:
             with _noted(complaints):
                 write_text("--json", json_path, as_json(report) + "\n")
+    if html_path is not None:
+        with _noted(complaints):
+            write_text("--html", html_path, as_html(report, shown[:gallery], len(shown)))
     for complaint in complaints:
         print_error(complaint)
     if complaints:
