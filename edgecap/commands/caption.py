@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from edgecap_runtime.startup import without_collections, without_engine_notes
 
 if TYPE_CHECKING:
     from edgecap_runtime import Captioner, Result
+    from edgecap_runtime.isolated import IsolatedCaptioner
     from edgecap_runtime.sources import Photo
 
 STANDARD_INPUT, STANDARD_INPUT_DESCRIPTOR = "-", 0
@@ -47,6 +48,12 @@ _IN_A_COLUMN = str.maketrans({"\t": "\\t", "\n": "\\n"})
 )
 @threads_option
 @backend_option
+@click.option(
+    "--isolate",
+    is_flag=True,
+    help="Run the graphs in a child process: one that crashes or hangs costs that photo only. "
+    "Linux.",
+)
 @click.option(
     "--from",
     "list_path",
@@ -89,6 +96,7 @@ def command(
     max_words: int | None,
     threads: int | None,
     backend: str,
+    isolate: bool,
     list_path: str | None,
     timeout: float,
     output: str | None,
@@ -126,7 +134,10 @@ def command(
 
     with contextlib.ExitStack() as stack:
         listed = _open_list(list_path, stack)
-        load = partial(_load, bundle, threads, backend)
+        engine = (bundle, threads, backend)
+        load: Callable[[], Captioner | IsolatedCaptioner] = partial(_load, *engine)
+        if isolate:
+            load = partial(_load_isolated, *engine, stack)
         if output is not None:
             from edgecap.commands.library import Request, caption_library
 
@@ -151,6 +162,16 @@ def _load(bundle: str | None, threads: int | None, backend: str) -> Captioner:
         from edgecap_runtime import Captioner
 
         return Captioner.load(bundle, threads=threads, backend=backend)
+
+
+def _load_isolated(
+    bundle: str | None, threads: int | None, backend: str, stack: contextlib.ExitStack
+) -> IsolatedCaptioner:
+    from edgecap_runtime.isolated import IsolatedCaptioner
+
+    captioner = IsolatedCaptioner(bundle, threads=threads, backend=backend)
+    stack.callback(captioner.close)
+    return captioner
 
 
 def _is_one_photo(argument: str) -> bool:
@@ -179,7 +200,11 @@ def _photos(images: tuple[str, ...], listed: int | None, timeout: float) -> Iter
 
 
 def _results(
-    captioner: Captioner, photos: Iterator[Photo], one: bool, beam: int, max_words: int | None
+    captioner: Captioner | IsolatedCaptioner,
+    photos: Iterator[Photo],
+    one: bool,
+    beam: int,
+    max_words: int | None,
 ) -> Generator[Result[Photo]]:
     from edgecap_runtime import Result
 

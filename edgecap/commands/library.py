@@ -25,8 +25,10 @@ from edgecap_runtime.sources import Unreachable
 
 if TYPE_CHECKING:
     from edgecap_runtime import Captioner, Result
+    from edgecap_runtime.isolated import IsolatedCaptioner
 
     Results: TypeAlias = Generator[Result[Found | Unreachable]]
+    AnyCaptioner: TypeAlias = Captioner | IsolatedCaptioner
 
 
 class _Terminated(KeyboardInterrupt):
@@ -47,7 +49,7 @@ class Request:
     bundle: str | None
     images: Sequence[str]
     listed: Iterable[str] | None
-    load: Callable[[], Captioner]
+    load: Callable[[], AnyCaptioner]
     search: dict[str, Any]
     force: bool
     retry: bool
@@ -97,7 +99,7 @@ def _check(request: Request) -> None:
         raise UsageError("--watch is for folders: give nothing else")
 
 
-def _run(request: Request, library: Library, load: Callable[[], Captioner]) -> None:
+def _run(request: Request, library: Library, load: Callable[[], AnyCaptioner]) -> None:
     load = cache(load)
 
     def caption(photos: Iterator[Found | Unreachable]) -> Results:
@@ -123,7 +125,7 @@ def _show_sidecars(library: Library) -> None:
     _show(library.complete_sidecars(), Progress(lambda: library.lacking_sidecars))
 
 
-def _load(request: Request, sha256: str) -> Captioner:
+def _load(request: Request, sha256: str) -> AnyCaptioner:
     captioner = request.load()
     if captioner.bundle.manifest.sha256 != sha256:
         raise BundleError(f"bundle {captioner.bundle.path}: was replaced just now: start again")
