@@ -4,7 +4,7 @@
     python tests/hostile_photos.py check FOLDER
 
 `make` writes the hand-made files, and MUTATED more (by default 2,000) that grew out of sound ones
-by flipped, cut, doubled and exchanged bytes. `check` captions them all with the packaged bundle, one
+by flipped, cut, doubled and exchanged bytes. `check` captions all with the packaged bundle, one
 after the other, and prints JSON: how many were captioned and refused, the most processor time that
 one took and the most memory that the process ever held.
 """
