@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from edgecap_runtime.startup import without_collections, without_engine_notes
 if TYPE_CHECKING:
     from edgecap_runtime import Captioner, Result
     from edgecap_runtime.cluster import ClusterCaptioner
+    from edgecap_runtime.isolated import IsolatedCaptioner
     from edgecap_runtime.sources import Photo
 
 STANDARD_INPUT, STANDARD_INPUT_DESCRIPTOR = "-", 0
@@ -48,6 +49,12 @@ _IN_A_COLUMN = str.maketrans({"\t": "\\t", "\n": "\\n"})
 )
 @threads_option
 @backend_option
+@click.option(
+    "--isolate",
+    is_flag=True,
+    help="Run the graphs in a child process: one that crashes or hangs costs that photo only. "
+    "Linux.",
+)
 @click.option(
     "--from",
     "list_path",
@@ -97,6 +104,7 @@ def command(
     max_words: int | None,
     threads: int | None,
     backend: str,
+    isolate: bool,
     list_path: str | None,
     timeout: float,
     output: str | None,
@@ -131,12 +139,17 @@ def command(
             raise click.UsageError(f"--{option} needs --{needed}.")
     if as_json and output is not None:
         raise click.UsageError("--json is for standard output; --output FILE.jsonl gives the same.")
+    if isolate and cluster is not None:
+        raise click.UsageError("--isolate is for one machine: leave out --cluster.")
     one = list_path is None and len(images) == 1 and _is_one_photo(images[0])
     print_result = _print_json if as_json else partial(_print_text, with_path=not one)
 
     with contextlib.ExitStack() as stack:
         listed = _open_list(list_path, stack)
-        load = partial(_load, bundle, threads, backend)
+        engine = (bundle, threads, backend)
+        load: Callable[[], Captioner | IsolatedCaptioner] = partial(_load, *engine)
+        if isolate:
+            load = partial(_load_isolated, *engine, stack)
         if output is not None:
             from edgecap.commands.library import Request, caption_library
 
@@ -175,6 +188,16 @@ def _connect(
     return ClusterCaptioner(address, bundle, threads=threads, backend=backend)
 
 
+def _load_isolated(
+    bundle: str | None, threads: int | None, backend: str, stack: contextlib.ExitStack
+) -> IsolatedCaptioner:
+    from edgecap_runtime.isolated import IsolatedCaptioner
+
+    captioner = IsolatedCaptioner(bundle, threads=threads, backend=backend)
+    stack.callback(captioner.close)
+    return captioner
+
+
 def _is_one_photo(argument: str) -> bool:
     return argument == STANDARD_INPUT or sources.is_one_photo(argument)
 
@@ -201,7 +224,11 @@ def _photos(images: tuple[str, ...], listed: int | None, timeout: float) -> Iter
 
 
 def _results(
-    captioner: Captioner, photos: Iterator[Photo], one: bool, beam: int, max_words: int | None
+    captioner: Captioner | IsolatedCaptioner,
+    photos: Iterator[Photo],
+    one: bool,
+    beam: int,
+    max_words: int | None,
 ) -> Generator[Result[Photo]]:
     from edgecap_runtime import Result
 

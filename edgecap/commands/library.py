@@ -28,9 +28,11 @@ from edgecap_runtime.stored import is_stored, walk_stored
 if TYPE_CHECKING:
     from edgecap_runtime import Captioner, Result
     from edgecap_runtime.cluster import ClusterCaptioner
+    from edgecap_runtime.isolated import IsolatedCaptioner
     from edgecap_runtime.shards import Shards
 
     Results: TypeAlias = Generator[Result[Found | Unreachable]]
+    AnyCaptioner: TypeAlias = Captioner | IsolatedCaptioner | ClusterCaptioner
 
 
 class _Terminated(KeyboardInterrupt):
@@ -52,7 +54,7 @@ class Request:
     bundle: str | None
     images: Sequence[str]
     listed: Iterable[str] | None
-    load: Callable[[], Captioner | ClusterCaptioner]
+    load: Callable[[], AnyCaptioner]
     search: dict[str, Any]
     cluster: str | None
     force: bool
@@ -121,9 +123,7 @@ def _open(request: Request, sha256: str) -> Journal | Shards:
     return Shards(request.output, sha256)
 
 
-def _run(
-    request: Request, library: Library, load: Callable[[], Captioner | ClusterCaptioner]
-) -> None:
+def _run(request: Request, library: Library, load: Callable[[], AnyCaptioner]) -> None:
     load = cache(load)
 
     def caption(photos: Iterator[Found | Unreachable]) -> Results:
@@ -149,7 +149,7 @@ def _show_sidecars(library: Library) -> None:
     _show(library.complete_sidecars(), Progress(lambda: library.lacking_sidecars))
 
 
-def _load(request: Request, sha256: str) -> Captioner | ClusterCaptioner:
+def _load(request: Request, sha256: str) -> AnyCaptioner:
     captioner = request.load()
     if captioner.bundle.manifest.sha256 != sha256:
         raise BundleError(f"bundle {captioner.bundle.path}: was replaced just now: start again")
