@@ -101,7 +101,7 @@ TARGETS = (
     Target(
         "megapixels",
         "decode and resize of a 12-megapixel JPEG, of the same by a full decode",
-        f"at most {100 * photos.MOST_OF_A_FULL_DECODE:g} %; the same words of the photos that we have",
+        f"at most {100 * photos.MOST_OF_A_FULL_DECODE:g} %, and the same words of our photos",
         photos.large_photo,
         timed=True,
     ),

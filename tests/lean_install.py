@@ -138,7 +138,7 @@ def check_lean(environment: Environment, wheel: Path) -> list[int]:
     require(caption.startswith("scene.jpg,"), "a line of the output", caption)
     require((environment.empty / "scene.jpg.xmp").exists(), "a sidecar", caption)
     environment.run("edgecap", "inspect")
-    environment.run("edgecap", "bench", "--runs", "3")
+    environment.run("edgecap", "bench", "--rounds", "1", "--runs", "3")
     complaint = environment.run("edgecap", "caption", "missing.jpg", status=1)
     require("missing.jpg" in complaint, "the missing file's name", complaint)
     environment.run("python", "-c", DRAW_CORPUS, ROOT / "tests")
