@@ -139,6 +139,8 @@ def check_lean(environment: Environment, wheel: Path) -> list[int]:
     require((environment.empty / "scene.jpg.xmp").exists(), "a sidecar", caption)
     environment.run("edgecap", "inspect")
     environment.run("edgecap", "bench", "--rounds", "1", "--runs", "3")
+    complaint = environment.run("edgecap", "bench", "--html", "page.html", status=2)
+    require("pip install 'edgecap[bench]'" in complaint, "the extra's name", complaint)
     complaint = environment.run("edgecap", "caption", "missing.jpg", status=1)
     require("missing.jpg" in complaint, "the missing file's name", complaint)
     environment.run("python", "-c", DRAW_CORPUS, ROOT / "tests")
