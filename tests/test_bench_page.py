@@ -83,6 +83,14 @@ class Opened(NamedTuple):
     def number(self, expression: str) -> float:
         return float(self.page.evaluate(expression))
 
+    def wait(self, expression: str) -> None:
+        """Until it is true; asked from here, as the page forbids itself `eval`."""
+        for _ in range(600):
+            if self.page.evaluate(expression):
+                return
+            self.page.wait_for_timeout(100)
+        pytest.fail(f"never true: {expression}")
+
 
 def opened(browser: Browser, path: Path, width: int, scheme: str) -> Opened:
     page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
@@ -136,11 +144,24 @@ def test_charts_are_drawn_and_nothing_is_asked_for(
 def test_charts_follow_light_and_dark(browser: Browser, page_file: Path) -> None:
     found = opened(browser, page_file, 1200, "light")
     try:
-        text = "document.querySelector('#latency .role-legend text').getAttribute('fill')"
+        text = "document.querySelector('#latency .role-legend text')?.getAttribute('fill')"
         light = found.page.evaluate(text)
         found.page.emulate_media(color_scheme="dark")
-        found.page.wait_for_function(f"{text} !== {light!r}")
+        found.wait(f"{text} !== {light!r}")
         assert found.complaints == []
+    finally:
+        found.page.close()
+
+
+@needs_browser
+def test_a_single_bundle_is_drawn_too(browser: Browser, report: Report, tmp_path: Path) -> None:
+    page_file = tmp_path / "page.html"
+    page_file.write_text(as_html(report), encoding="utf-8")
+    found = opened(browser, page_file, 1200, "light")
+    try:
+        assert found.complaints == []
+        assert found.page.locator("#trade .mark-symbol.role-mark path").count() == 1
+        assert found.page.locator("#trade .mark-text.role-mark text", has_text="tiny").count() == 1
     finally:
         found.page.close()
 
@@ -165,7 +186,7 @@ def test_what_the_page_says(browser: Browser, page_file: Path, full: Report) -> 
         firsts = [cards.nth(place).locator(".score").first.inner_text() for place in range(3)]
         assert firsts == ["0", "12", "88"]
         assert "<i>Red</i>" in cards.first.inner_text()
-        page.wait_for_function("[...document.images].every(one => one.complete)")
+        found.wait("[...document.images].every(one => one.complete)")
         assert found.number("Math.min(...[...document.images].map(one => one.naturalWidth))") == 96
     finally:
         page.close()

@@ -147,11 +147,12 @@ def _trade(bundles: _Bundles, scored: bool) -> dict[str, Any]:
     points = base.mark_point(filled=True, size=160, opacity=1).encode(color=colour)
     # Names lie to the side where there is room for them.
     middle = max(row["MB"] for row in rows) / 2
+    for row in rows:
+        left = row["MB"] > middle
+        row["left"], row["right"] = (row["name"], "") if left else ("", row["name"])
     names = [
-        base.transform_filter(f"datum.MB {side} {middle}")
-        .mark_text(align=align, dx=dx, dy=-12, limit=260)
-        .encode(text="name:N")
-        for side, align, dx in (("<=", "left", -4), (">", "right", 4))
+        base.mark_text(align=align, dx=dx, dy=-12, limit=260).encode(text=f"{side}:N")
+        for side, align, dx in (("right", "left", -4), ("left", "right", 4))
     ]
     return _finished(alt.layer(points, *names), _HEIGHT)
 
