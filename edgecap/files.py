@@ -45,6 +45,10 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+# Locked while its folder is used. The folder's own lock is for those who make folders in it.
+_IN_USE = ".in-use"
+
+
 @contextlib.contextmanager
 def temporary_folder(
     place: Path, prefix: str, rescue: Callable[[Path], None] = lambda _: None
@@ -64,21 +68,21 @@ def temporary_folder(
     """
     with _locked(place, wait=True):
         for left in place.glob(f"{prefix}*"):
-            with _locked(left, wait=False) as abandoned:
+            with _locked(left / _IN_USE, wait=False) as abandoned:
                 if abandoned:
                     rescue(left)
                     shutil.rmtree(left, ignore_errors=True)
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
         stack = contextlib.ExitStack()
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        stack.enter_context(_locked(folder, wait=False))
+        stack.enter_context(_locked(folder / _IN_USE, wait=False))
     with stack:
         yield folder
 
 
 @contextlib.contextmanager
-def _locked(folder: Path, wait: bool) -> Iterator[bool]:
-    """Holds the lock of a folder, if it can be had; never where the system has no such locks."""
+def _locked(path: Path, wait: bool) -> Iterator[bool]:
+    """Holds the lock of a folder or file, if it can be had; never where there are no such locks."""
     if sys.platform == "win32":
         yield False
         return
@@ -87,7 +91,7 @@ def _locked(folder: Path, wait: bool) -> Iterator[bool]:
     # Not every file system has locks either: then nothing is known of other processes.
     with contextlib.ExitStack() as stack:
         try:
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT)
             stack.callback(os.close, descriptor)
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except OSError:

@@ -71,6 +71,14 @@ def test_what_another_process_uses_is_left_alone(tmp_path, holder):
     assert names(tmp_path) == [name]
 
 
+def test_one_in_another(tmp_path):
+    with temporary_folder(tmp_path, "export-") as outer, temporary_folder(outer, "step-") as inner:
+        assert inner.parent == outer
+        with temporary_folder(tmp_path, "export-") as beside:
+            assert names(tmp_path) == sorted([outer.name, beside.name])
+    assert names(tmp_path) == []
+
+
 def test_other_folders_are_left_alone(tmp_path):
     (tmp_path / "training-1").mkdir()
     with temporary_folder(tmp_path, "export-"):
