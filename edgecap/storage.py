@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, TYPE_CHECKING, Protocol
 
 from edgecap.errors import BundleError
@@ -159,7 +160,7 @@ class ZipStorage:
 
 def write_folder(path: Path, members: Mapping[str, bytes]) -> None:
     """Writes a folder beside `path`, then renames it; an older one at `path` is replaced."""
-    with _Staging(path) as staging:
+    with _staging(path) as staging:
         folder = staging / "new"
         folder.mkdir()
         for name, content in members.items():
@@ -175,7 +176,7 @@ def write_zip(path: Path, members: Mapping[str, bytes]) -> None:
     """Writes a deflated zip file beside `path`, then renames it; the same input, the same bytes."""
     import zipfile
 
-    with _Staging(path) as staging:
+    with _staging(path) as staging:
         place = staging / "new"
         with zipfile.ZipFile(place, "w") as file:
             for name, content in members.items():
@@ -191,33 +192,25 @@ def write_zip(path: Path, members: Mapping[str, bytes]) -> None:
         place.replace(path)
 
 
-class _Staging:
+@contextlib.contextmanager
+def _staging(path: Path) -> Iterator[Path]:
     """A folder beside `path` for what is not finished; gone afterwards, whatever happened."""
+    from edgecap.files import temporary_folder
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def put_back(folder: Path) -> None:
+        old = folder / "old"
+        if old.exists() and not path.exists():
+            old.rename(path)
 
-    def __enter__(self) -> Path:
-        import tempfile
-        from pathlib import Path
-
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            prefix = f".{self._path.name}."
-            self._folder = Path(tempfile.mkdtemp(prefix=prefix, dir=self._path.parent))
-        except OSError as error:
-            raise BundleError(f"cannot write {self._path}: {error.strerror}") from error
-        return self._folder
-
-    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
-        import shutil
-
-        old = self._folder / "old"
-        if old.exists() and not self._path.exists():
-            old.rename(self._path)
-        shutil.rmtree(self._folder, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise BundleError(f"cannot write {self._path}: {error.strerror}") from error
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary_folder(path.parent, f".{path.name}.", put_back) as folder:
+            try:
+                yield folder
+            finally:
+                put_back(folder)
+    except OSError as error:
+        raise BundleError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _write_durably(file: IO[bytes], content: bytes) -> None:

@@ -1,8 +1,8 @@
 """A captioner in a child process with limits: a graph that crashes or hangs costs one photo.
 
 Messages both ways are a line of JSON; a photo's bytes, where it is not in a file, follow theirs.
-The child is started at once, and again after each photo that ended it. Linux
-only: elsewhere the limits do not exist or do not hold.
+The child is started at once, and again after each photo on which it ended or its engine failed.
+Linux only: elsewhere the limits do not exist or do not hold.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from edgecap import errors
 from edgecap.bundle import Bundle
-from edgecap.errors import DEBUG, EdgecapError, EngineError, UsageError
+from edgecap.errors import DEBUG, BundleError, EdgecapError, EngineError, UsageError
 from edgecap_runtime.captioner import Captioner, Result, Source, default_bundle
 from edgecap_runtime.options import ISOLATED_MEMORY, ISOLATED_SECONDS
 
@@ -95,7 +95,12 @@ class IsolatedCaptioner:
             # Whose answer would come next nobody could say.
             self.close()
             raise
-        value = _value(answer)
+        try:
+            value = _value(answer)
+        except (EngineError, BundleError):
+            # An engine that failed may keep what it took, and fail on the next photo for that.
+            self.close()
+            raise
         return Caption(**{**value, "words": tuple(value["words"])})
 
     def caption_many(
