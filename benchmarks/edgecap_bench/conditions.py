@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import PIL
 
 import edgecap
+from edgecap.machine import UNKNOWN, processor
 
 if TYPE_CHECKING:
     from edgecap_runtime import Captioner
 
-UNKNOWN = "unknown"
 # With more than one task running, some of them wait on the smallest machines.
 QUIET_LOAD = 1.0
 
 _X86 = ("x86_64", "amd64", "i386", "i686")
-# A board's name says more than that of its cores: a Raspberry Pi gives "Model" beside them.
-_MODELS = (r"^Model\s*:\s*(.+)$", r"^model name\s*:\s*(.+)$")
 
 
 @dataclass(frozen=True)
@@ -69,7 +65,7 @@ def machine() -> Machine:
     """This machine now; what cannot be read is `UNKNOWN` or None, never an error."""
     family = platform.machine()
     return Machine(
-        cpu=_cpu(),
+        cpu=processor(),
         architecture="x86" if family.lower() in _X86 else family or UNKNOWN,
         cores=os.cpu_count(),
         system=f"{platform.system()} {platform.release()}".strip() or UNKNOWN,
@@ -86,17 +82,6 @@ def setup(captioner: Captioner) -> Setup:
     engine = captioner.engine
     sha256 = captioner.bundle.manifest.sha256
     return Setup(sha256, engine.distribution, engine.version, captioner.threads)
-
-
-def _cpu() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:  # no Linux
-        text = ""
-    for pattern in _MODELS:
-        if found := re.search(pattern, text, re.MULTILINE):
-            return found[1].strip()
-    return platform.processor() or UNKNOWN
 
 
 def _load_average() -> float | None:
