@@ -15,6 +15,7 @@ from pathlib import Path
 
 from edgecap import schema
 from edgecap.errors import EdgecapError
+from edgecap.machine import UNKNOWN
 from edgecap.sizes import MemberSize, folder_bytes, zip_bytes
 from edgecap_bench.conditions import QUIET_LOAD, Machine, Setup
 from edgecap_bench.latency import STAGES, Latency

@@ -64,8 +64,9 @@ def command(backend: str) -> None:
     ended = _run("-m", "edgecap", "inspect", "--backend", backend)
     if ended.signal is not None:
         advice = _CRASHES.get(ended.signal, _OTHER_CRASH)
+        culprit = _culprit(backend)
         raise EngineError(
-            f"the packaged bundle does not run: {_culprit(backend)} ended by {ended.signal}: {advice}"
+            f"the packaged bundle does not run: {culprit} ended by {ended.signal}: {advice}"
         )
     if ended.complaint is not None:
         raise EngineError(f"the packaged bundle does not run: {ended.complaint}")
