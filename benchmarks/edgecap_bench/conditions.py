@@ -85,7 +85,9 @@ def setup(captioner: Captioner) -> Setup:
 
 
 def _load_average() -> float | None:
+    if not hasattr(os, "getloadavg"):  # Windows
+        return None
     try:
         return round(os.getloadavg()[0], 2)
-    except (AttributeError, OSError):  # Windows has none
+    except OSError:
         return None

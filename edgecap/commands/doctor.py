@@ -142,7 +142,7 @@ def _run(*arguments: str) -> _Ended:
             cwd=Path(edgecap.__file__).parent.parent,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             errors="replace",
             timeout=LONGEST_SECONDS,
             check=False,

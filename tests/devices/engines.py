@@ -23,8 +23,9 @@ def check(workshop: Workshop) -> Iterator[Outcome | Kernels]:
     environment = Environment(workshop.folder("engines"), workshop.old_python)
     environment.pip("install", *SMALLEST)
     environment.pip("install", "--no-deps", workshop.wheel)
+    pillow = f"pillow=={workshop.versions(environment)['pillow']}"
     xnnpack, own = (
-        workshop.reference("ai-edge-litert", "pillow", kernels=kernels)
+        workshop.reference("ai-edge-litert", pillow, kernels=kernels)
         for kernels in ("default", "built-in")
     )
     yield workshop.check(NAME, "natively", environment, xnnpack)

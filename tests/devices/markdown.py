@@ -91,16 +91,22 @@ def _targets(outcomes: Sequence[Outcome]) -> Iterator[str]:
         words = f"{one.comparison.equal} of {one.comparison.photos}"
         yield (
             f"| {one.target} | {one.checked} | {versions} | {one.against} | {words} "
-            f"| {_features(one.comparison)} |"
+            f"| {'; '.join(_features(one.comparison))} |"
         )
 
 
-def _features(comparison: Comparison) -> str:
+def _features(comparison: Comparison) -> Iterator[str]:
+    if comparison.decoded:
+        yield (
+            f"{comparison.decoded} photos decoded otherwise, by at most {comparison.levels:.0f} of "
+            "256 levels"
+        )
     if comparison.exact == comparison.photos:
-        return "equal to the last bit"
-    if comparison.steps < 0.5:
-        return "equal but for float32's last bit"
-    return f"{100 * comparison.differing:.1f} % apart, at most {comparison.steps:.0f} steps"
+        yield "equal to the last bit"
+    elif comparison.steps < 0.5:
+        yield "equal but for float32's last bit"
+    else:
+        yield f"{100 * comparison.differing:.1f} % apart, at most {comparison.steps:.0f} steps"
 
 
 def _rounding(kernels: Kernels) -> Iterator[str]:

@@ -5,6 +5,7 @@ python record.py RECORD.npz KERNELS ARGUMENT...
 ARGUMENTs are those of `edgecap caption`. KERNELS is "default", or "built-in" for the engine's own
 kernels where it would hand the graphs to XNNPACK. The record holds, for each photo in turn:
 
+    photo_0                         uint8, (1, height, width, 3): what the encoder was given
     keys_0, features_0, state_0     what the encoder gave
     steps_0                         float64, (T, 4): the two best words at each step, their scores
 """
@@ -38,6 +39,11 @@ class Network(interpreter.Network):
             engine = engine._replace(interpreter=made)
         super().__init__(content, graph, engine, threads)
         self._graph = graph
+
+    def set(self, name: str, value: Any) -> None:
+        super().set(name, value)
+        if name == "photo":
+            arrays[f"photo_{len(steps)}"] = value.copy()
 
     def invoke(self) -> None:
         super().invoke()

@@ -72,6 +72,8 @@ class Comparison:
 
     Attributes:
         photos: how many.
+        decoded: photos that were given to the encoder with other grey levels.
+        levels: by how many of 256 at most.
         exact: photos whose three encoder outputs are equal to the last bit.
         steps: largest difference of an encoder output, in steps of its int8 quantization.
         differing: share of the encoder's values that are half a step or more apart.
@@ -81,6 +83,8 @@ class Comparison:
     """
 
     photos: int
+    decoded: int
+    levels: float
     exact: int
     steps: float
     differing: float
@@ -107,6 +111,7 @@ def compare(here: Recording, there: Recording) -> Comparison:
         for name in OUTPUTS
     }
     steps = {name: _quantum(there, name, count) for name in OUTPUTS}
+    photos = [_difference(here, there, f"photo_{number}") for number in range(count)]
     parted, moved = [], [0.0]
     for number, (photo, caption) in enumerate(here.captions.items()):
         ours, theirs = here.arrays[f"steps_{number}"], there.arrays[f"steps_{number}"]
@@ -120,6 +125,8 @@ def compare(here: Recording, there: Recording) -> Comparison:
         parted.append(Parted(photo, caption, there.captions[photo], word, margin, other))
     return Comparison(
         photos=count,
+        decoded=sum(bool(one.any()) for one in photos),
+        levels=max(float(one.max()) for one in photos),
         exact=sum(all(not apart[name][i].any() for name in OUTPUTS) for i in range(count)),
         steps=max(float(one.max()) / steps[name] for name in OUTPUTS for one in apart[name]),
         differing=float(

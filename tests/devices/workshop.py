@@ -167,7 +167,7 @@ class Workshop:
             Broken: if a command fails, or other words are more than a near tie.
         """
         progress(f"{target}: captioning {len(list(self.photos.iterdir()))} photos")
-        versions = self._versions(environment)
+        versions = self.versions(environment)
         if reference is None:
             pinned = [f"{name}=={version}" for name, version in versions.items() if name != NUMPY]
             reference = self.reference(*pinned)
@@ -188,7 +188,7 @@ class Workshop:
             self._installed[wanted] = environment
         environment = self._installed[wanted]
         if (wanted, kernels) not in self._references:
-            said = ", ".join(f"{name} {one}" for name, one in self._versions(environment).items())
+            said = ", ".join(f"{name} {one}" for name, one in self.versions(environment).items())
             label = f"x86, {said}" + ("" if kernels == "default" else f", {kernels} kernels")
             recording = self._record(environment, kernels)
             self._references[wanted, kernels] = Reference(label, environment, recording)
@@ -200,7 +200,7 @@ class Workshop:
         printed = environment.run("python", HERE / "record.py", record, kernels, self.photos)
         return Recording.read(printed, record)
 
-    def _versions(self, environment: Environment) -> dict[str, str]:
+    def versions(self, environment: Environment) -> dict[str, str]:
         """Of engine, Pillow and numpy; `edgecap inspect` says which engine it is."""
         inspected = json.loads(environment.run("edgecap", "inspect", "--json"))
         engine = inspected["engine"]["distribution"]
@@ -210,13 +210,13 @@ class Workshop:
 
     @property
     def old_python(self) -> str:
-        """A Python of this machine that has wheels of tflite-runtime.
+        """The newest Python of this machine that has wheels of tflite-runtime.
 
         Raises:
             Broken: if there is none.
         """
         code = f"import sys; sys.exit(list(sys.version_info[:2]) > {SMALLEST_NEWEST_PYTHON})"
-        for python in self.pythons:
+        for python in reversed(self.pythons):
             if subprocess.run([python, "-c", code], check=False).returncode == 0:
                 return python
         raise Broken(f"a Python 3.10 or 3.11 for tflite-runtime: {', '.join(self.pythons)}")
