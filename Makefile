@@ -15,7 +15,7 @@ LOWEST_VENV ?= .venv-lowest
 # Files that each fuzzer tries.
 RUNS ?= 2000
 
-.PHONY: help caption test contract lowest fuzz lint format lean readme clean
+.PHONY: help caption test contract lowest fuzz lint format lean test-devices readme clean
 export IMAGE
 
 help:
@@ -27,6 +27,7 @@ help:
 	@echo 'make lint                        ruff and mypy'
 	@echo 'make format                      let ruff mend what it can'
 	@echo 'make lean [PYTHONS=...]          try the built wheel where nothing else is installed'
+	@echo 'make test-devices [ARGS=...]     every target, emulated or resolved, against x86'
 	@echo 'make readme                      renew what README.md shows of --help'
 	@echo 'make clean                       remove the environments'
 	@echo
@@ -58,6 +59,9 @@ lint: $(VENV)/ready
 	@$(VENV)/bin/ruff check
 	@$(VENV)/bin/ruff format --check
 	@$(VENV)/bin/mypy
+	@for platform in win32 darwin; do \
+		$(VENV)/bin/mypy --platform $$platform -p edgecap -p edgecap_runtime -p edgecap_bench || exit; \
+	done
 
 format: $(VENV)/ready
 	@$(VENV)/bin/ruff check --fix
@@ -66,6 +70,10 @@ format: $(VENV)/ready
 lean:
 	$(call check_python,14)
 	@$(PYTHON) tests/lean_install.py $(PYTHONS)
+
+# Needs photos and Debian's apt; see tests/devices/__main__.py.
+test-devices: $(LEAN_VENV)/ready
+	@$(LEAN_VENV)/bin/python tests/devices $(foreach python,$(PYTHONS),--python $(python)) $(ARGS)
 
 readme: $(VENV)/ready
 	@$(VENV)/bin/python tests/readme_help.py
