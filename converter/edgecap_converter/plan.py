@@ -91,7 +91,7 @@ ENCODER_RETRAINING = FineTuningSettings(
     largest_grid=4_096,
     averaging=0.0,
 )
-DECODER_RETRAINING = TrainingSettings(epochs=5, learning_rate=1e-3)
+DECODER_RETRAINING = TrainingSettings(epochs=6)
 # Only of a decoder that was so trained before: words alone would undo it.
 SEQUENCE_RETRAINING = SequenceSettings(epochs=3, learning_rate=1e-4, averaging=0.0)
 
