@@ -91,7 +91,7 @@ $(CONTRACT_VENV)/ready: pyproject.toml
 	$(call install,$(CONTRACT_VENV))
 
 # numpy 1.26 has no wheels for later Pythons than 3.12.
-$(LOWEST_VENV)/ready: EXTRAS = [bench,watch,dev]
+$(LOWEST_VENV)/ready: EXTRAS = [bench,cluster,watch,dev]
 $(LOWEST_VENV)/ready: pyproject.toml tests/lowest_versions.py
 	$(call check_python,12)
 	@echo 'setting up $(LOWEST_VENV)' >&2

@@ -54,7 +54,12 @@ class Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=Commands,
+    # click 8.1 prints the help then and ends well.
+    no_args_is_help=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(edgecap.__version__, message="%(prog)s %(version)s")
 def edgecap_command() -> None:
     """Image captioning on small devices.

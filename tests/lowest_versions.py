@@ -13,7 +13,7 @@ import tomli
 from packaging.requirements import Requirement
 
 PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
-EXTRAS = ("bench", "watch")
+EXTRAS = ("bench", "cluster", "watch")
 
 
 def lowest(requirement: Requirement) -> str | None:

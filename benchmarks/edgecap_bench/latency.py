@@ -47,7 +47,7 @@ class Distribution:
         """Of one time or more."""
         ordered = sorted(round(time, 4) for time in times)
         p90, p99 = (ordered[math.ceil(share * len(times)) - 1] for share in (0.9, 0.99))
-        return cls(round(statistics.median(times), 4), p90, ordered[0], p99, len(times))
+        return cls(round(statistics.median(ordered), 4), p90, ordered[0], p99, len(times))
 
 
 @dataclass(frozen=True)
