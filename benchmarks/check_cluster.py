@@ -22,13 +22,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from check_library import CORPUS, SOURCES, Row, repeated
+from check_library import CORPUS, LOOK_SECONDS, SOURCES, Row, as_markdown, repeated
 from edgecap.commands.library import Request, caption_library
-from edgecap_bench.conditions import QUIET_LOAD, Machine, machine
+from edgecap_bench.conditions import machine
+from edgecap_bench.load import other_cores
 from edgecap_runtime import Captioner, default_bundle
 from edgecap_runtime.captioner import available_threads
 from edgecap_runtime.cluster import ClusterCaptioner
-from edgecap_runtime.interpreter import find_engine
 from edgecap_runtime.options import DEFAULT_THREADS
 from edgecap_runtime.shards import FORMATS
 
@@ -81,7 +81,7 @@ class Observed:
 
 def main() -> int:
     arguments = parse()
-    before = machine()
+    before, others = machine(), other_cores(LOOK_SECONDS)
     os.environ.update(SETTINGS)
     rows = []
     with tempfile.TemporaryDirectory(prefix="edgecap-cluster-") as name:
@@ -90,7 +90,11 @@ def main() -> int:
         for row in measured(folder, arguments.bundle, scratch, arguments.photos):
             print(f"{row.what}: {row.measured}", file=sys.stderr, flush=True)
             rows.append(row)
-    lines = list(as_markdown(before, arguments.bundle, rows))
+    about = [
+        f"Bundle `{Path(arguments.bundle).name}`, measured by `benchmarks/check_cluster.py`;",
+        f"all nodes are on one machine, over loopback, with ray {version('ray')}.",
+    ]
+    lines = list(as_markdown("A library of photos on a Ray cluster", about, before, others, rows))
     print("\n".join(lines))
     if arguments.write:
         RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -236,27 +240,6 @@ def projection(clustered: list[Run], photos: int) -> Row:
         "said as projected",
         True,
     )
-
-
-def as_markdown(before: Machine, bundle: str, rows: list[Row]) -> Iterator[str]:
-    engine = find_engine()
-    yield "# A library of photos on a Ray cluster"
-    yield ""
-    yield f"Bundle `{Path(bundle).name}`, measured by `benchmarks/check_cluster.py`;"
-    yield "all nodes are on one machine, over loopback."
-    yield f"{before.cpu} ({before.architecture}), {before.cores} cores; {before.system};"
-    yield f"load average before the start: {before.load_average};"
-    yield f"Python {before.python}, edgecap {before.edgecap}, numpy {before.numpy},"
-    yield f"Pillow {before.pillow}, {engine.distribution} {engine.version}, ray {version('ray')}."
-    if before.disturbed:
-        yield ""
-        yield f"**Other load was found** (above {QUIET_LOAD:g}): measure again on a quiet machine."
-    yield ""
-    yield "| what | measured | target | reached |"
-    yield "| --- | --- | --- | --- |"
-    for row in rows:
-        reached = "yes" if row.reached else "**no**"
-        yield f"| {row.what} | {row.measured} | {row.goal} | {reached} |"
 
 
 if __name__ == "__main__":

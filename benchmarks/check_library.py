@@ -32,7 +32,8 @@ sys.path[:0] = SOURCES
 
 from edgecap.bundle import bundle_sha256  # noqa: E402
 from edgecap.commands.library import Request, caption_library  # noqa: E402
-from edgecap_bench.conditions import QUIET_LOAD, Machine, machine  # noqa: E402
+from edgecap_bench.conditions import QUIET_OTHERS, Machine, machine  # noqa: E402
+from edgecap_bench.load import other_cores  # noqa: E402
 from edgecap_runtime import Captioner, default_bundle  # noqa: E402
 from edgecap_runtime.found import Found, find  # noqa: E402
 from edgecap_runtime.interpreter import find_engine  # noqa: E402
@@ -43,6 +44,8 @@ from edgecap_runtime.sources import File, walk  # noqa: E402
 CORPUS = "EDGECAP_FLICKR8K"
 RESULTS = HERE / "results" / "library.md"
 A_FOLDER = 1_000
+# Other work is looked for so long before anything starts.
+LOOK_SECONDS = 5.0
 KILLS, RESTARTS = 5, 5
 LEAST_RATE, MOST_GROWTH, MOST_SECONDS = 0.95, 0.05, 3.0
 # Memory is compared from when this part is done: before, buffers still find their size.
@@ -61,7 +64,7 @@ class Row:
 
 def main() -> int:
     arguments = parse()
-    before = machine()
+    before, others = machine(), other_cores(LOOK_SECONDS)
     rows = []
     with tempfile.TemporaryDirectory(prefix="edgecap-library-") as name:
         scratch = Path(name)
@@ -74,7 +77,8 @@ def main() -> int:
         for row in measured:
             print(f"{row.what}: {row.measured}", file=sys.stderr, flush=True)
             rows.append(row)
-    lines = list(as_markdown(before, arguments.bundle, rows))
+    about = [f"Bundle `{Path(arguments.bundle).name}`, measured by `benchmarks/check_library.py`."]
+    lines = list(as_markdown("A library of photos on one machine", about, before, others, rows))
     print("\n".join(lines))
     if arguments.write:
         RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -253,18 +257,27 @@ def finished(bundle: str, scratch: Path, entries: int) -> Iterator[Row]:
         )
 
 
-def as_markdown(before: Machine, bundle: str, rows: list[Row]) -> Iterator[str]:
+def as_markdown(
+    title: str, about: list[str], before: Machine, others: float | None, rows: list[Row]
+) -> Iterator[str]:
+    """The page.
+
+    Args:
+        about: what was measured, a line each.
+        before: the machine.
+        others: cores that other processes kept busy just before; None if unknown.
+    """
     engine = find_engine()
-    yield "# A library of photos on one machine"
+    yield f"# {title}"
     yield ""
-    yield f"Bundle `{Path(bundle).name}`, measured by `benchmarks/check_library.py`."
+    yield from about
     yield f"{before.cpu} ({before.architecture}), {before.cores} cores; {before.system};"
-    yield f"load average before the start: {before.load_average};"
+    yield f"other work before the start: {'unknown' if others is None else f'{others:.2f} cores'};"
     yield f"Python {before.python}, edgecap {before.edgecap}, numpy {before.numpy},"
     yield f"Pillow {before.pillow}, {engine.distribution} {engine.version}."
-    if before.disturbed:
+    if others is not None and others > QUIET_OTHERS:
         yield ""
-        yield f"**Other load was found** (above {QUIET_LOAD:g}): measure again on a quiet machine."
+        yield f"**More than {QUIET_OTHERS:g} cores were busy**: measure again on a quiet machine."
     yield ""
     yield "| what | measured | target | reached |"
     yield "| --- | --- | --- | --- |"

@@ -26,6 +26,13 @@ class OtherLoad:
         return round(max(0.0, busy - ours) / seconds, 3)
 
 
+def other_cores(seconds: float) -> float | None:
+    """Cores that other processes keep busy in the next `seconds`; None off Linux."""
+    load = OtherLoad()
+    time.sleep(seconds)
+    return load.cores()
+
+
 def _now() -> tuple[float, float, float] | None:
     """Seconds: the clock's, all processors' busy ones, ours."""
     if sys.platform != "linux":
