@@ -14,7 +14,6 @@ from __future__ import annotations
 import io
 import json
 import random
-import resource
 import struct
 import sys
 import time
@@ -23,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / part) for part in (".", "runtime")]
+sys.path[:0] = [str(HERE.parent / part) for part in (".", "runtime", "benchmarks")]
 
 MUTATED = 2_000
 # Names of hand-made files that are sound, only large or odd, begin like this: they get captions.
@@ -370,6 +369,7 @@ def mutated(count: int, seed: int = 0) -> Iterator[tuple[str, bytes]]:
 def check(folder: Path) -> dict[str, object]:
     """Captions every file; anything but a caption or an `ImageError` ends it."""
     from edgecap.errors import ImageError
+    from edgecap_bench.memory import peak_memory
     from edgecap_runtime import Captioner
 
     captioner = Captioner.load(threads=1)
@@ -387,19 +387,15 @@ def check(folder: Path) -> dict[str, object]:
             if path.name.startswith(SOUND) or "\n" in str(error):
                 wrong.append(str(error))
         slowest = max(slowest, (time.process_time() - begin, path.name))
-        print(
-            round(time.process_time() - begin, 2),
-            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000,
-            file=sys.stderr,
-        )
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = peak_memory()
+    assert peak is not None  # but on Windows
     return {
         "captioned": captions,
         "refused": refused,
         "wrong": wrong,
         "slowest_seconds": round(slowest[0], 2),
         "slowest": slowest[1],
-        "peak_megabytes": round(kilobytes * 1_024 / MEGABYTE, 1),
+        "peak_megabytes": round(peak / MEGABYTE, 1),
     }
 
 
