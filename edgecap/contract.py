@@ -19,6 +19,7 @@ MAXIMUM_WORDS = 1_000
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_VERSION = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6}){1,3}")
 
 
 def check_manifest(manifest: Manifest) -> None:
@@ -40,6 +41,10 @@ def check_manifest(manifest: Manifest) -> None:
     for name, member in manifest.members.items():
         require(0 < member.bytes <= MAXIMUM_MEMBER_BYTES[name], f"gives {name} an impossible size")
         require(_SHA256.fullmatch(member.sha256) is not None, f"gives {name} no SHA-256")
+
+    for name, version in manifest.oldest_engines.items():
+        require(NAME.fullmatch(name) is not None, "has an engine with an unusable name")
+        require(_VERSION.fullmatch(version) is not None, f"asks for {name} of no known version")
 
     encoder_in, encoder_out = _sides(manifest.encoder)
     decoder_in, decoder_out = _sides(manifest.decoder)

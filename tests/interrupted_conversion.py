@@ -7,7 +7,6 @@ converts DATA into FOLDER/shapes.edgecap, with FOLDER/work; `compare` starts and
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import random
 import subprocess
@@ -18,6 +17,12 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 FOLDERS = [str(HERE.parent / part) for part in (".", "runtime", "converter", "tests", "tests/data")]
 sys.path[:0] = FOLDERS
+
+SMALL = (
+    "--preset frozen --encoder tiny --encoder-weights random --epochs 6 --batch 25 "
+    "--learning-rate 0.01 --features 32 --attention 32 --embedding 32 --hidden 64 --max-words 12 "
+    "--calibration-photos 32 --max-quality-loss 100"
+)
 
 from edgecap.bundle import Bundle  # noqa: E402
 
@@ -79,15 +84,20 @@ def compare(folder: Path, kills: int, seed: int = 0) -> tuple[int, bool, int]:
     return done, same, len(left_over(folder / "killed"))
 
 
-def main(data: Path, folder: Path) -> None:
-    from make_tiny_bundle import tiny_conversion
+def main(data: Path, folder: Path) -> int:
+    """`edgecap convert` of `data` with the tiny encoder, which it does not know; its exit status.
 
-    from edgecap_converter.conversion import convert
+    Into `folder/shapes.edgecap`, with `folder/work`.
+    """
+    from make_tiny_bundle import TINY
 
-    request = tiny_conversion(data, folder / "shapes.edgecap", folder / "work")
-    plan = request.plan.changed({"training.epochs": 6, "training.batch": 25})
-    convert(dataclasses.replace(request, plan=plan, calibration_photos=32))
+    from edgecap.cli import main as edgecap
+    from edgecap_converter.encoders import ENCODERS
+
+    ENCODERS[TINY.name] = TINY
+    places = ("--data", data, "--output", folder / "shapes.edgecap", "--work", folder / "work")
+    return edgecap(["convert", *map(str, places), *SMALL.split()])
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))

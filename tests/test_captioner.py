@@ -19,7 +19,7 @@ from PIL import Image
 
 from edgecap import image as photo_loading
 from edgecap.errors import BundleError, EngineError, ImageError, SourceError, UsageError
-from edgecap.manifest import TOKENIZER
+from edgecap.manifest import DECODER, ENCODER, TOKENIZER
 from edgecap_runtime import Caption, Captioner, default_bundle
 from edgecap_runtime.bulk import LOOK_AHEAD, in_order
 
@@ -118,8 +118,10 @@ def test_a_missing_bundle_is_wrong_usage(tmp_path):
 
 def test_a_bundle_for_newer_engines_is_refused_before_it_is_loaded(remade):
     oldest = {"ai-edge-litert": "99.0", "tflite-runtime": "99.0"}
+    # An engine would complain of what it does not know, as of these bytes.
+    unknown = {ENCODER: b"from the future", DECODER: b"from the future"}
     with pytest.raises(EngineError, match=r"99\.0 or newer, this is"):
-        Captioner.load(remade(oldest_engines=oldest))
+        Captioner.load(remade(unknown, oldest_engines=oldest))
 
 
 def test_a_vocabulary_of_another_size_than_the_decoder_is_refused(remade, opened):

@@ -1,24 +1,29 @@
 """`edgecap convert`, from drawn pictures to a bundle that the runtime runs."""
 
 import dataclasses
+import importlib
 import json
 import os
 import resource
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from shapes import gallery, write_corpus
 
 from edgecap.bundle import Bundle
+from edgecap.datasets import load_dataset
 from edgecap.errors import ConversionError, EdgecapError, UsageError
 from edgecap.manifest import Measured
-from edgecap_converter import conversion
+from edgecap_converter import conversion, quantization
 from edgecap_converter.conversion import Conversion, convert
 from edgecap_converter.encoder_weights import FOLDER_VARIABLE
+from edgecap_converter.features import cached_features
 from edgecap_converter.model import Model
 from edgecap_converter.plan import Plan
 from edgecap_converter.verify import require_quality
@@ -26,6 +31,7 @@ from edgecap_converter.verify import require_quality
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE / "data"))
 
+import interrupted_conversion  # noqa: E402
 from make_tiny_bundle import keras_captions, tiny_conversion  # noqa: E402
 
 ROOT = HERE.parent
@@ -177,6 +183,116 @@ def test_a_disk_that_fills_while_exporting_leaves_nothing(
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
     assert sorted(converted.work.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("room", "complaint"), [("100k", "cannot keep features in"), ("250k", "cannot write")]
+)
+def test_a_small_disk_is_one_line(corpus: Path, tmp_path: Path, room: str, complaint: str) -> None:
+    """On a real one, of this size, which only the command sees."""
+    (tmp_path / "disk").mkdir()
+    script = (
+        'mount -t tmpfs -o size="$0" none "$1" && shift && "$@"; status=$?; find disk; exit $status'
+    )
+    command = [sys.executable, interrupted_conversion.__file__, corpus, "disk"]
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, room, "disk",
+         *command],
+        capture_output=True, text=True, cwd=tmp_path, check=False,
+    )  # fmt: skip
+    if "unshare: " in done.stderr or "mount: " in done.stderr:
+        pytest.skip(f"no mounts of its own for a process here: {done.stderr.splitlines()[-1]}")
+    assert done.returncode == 1
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith(f"edgecap: {complaint}")
+    assert "No space left" in line
+    assert "Traceback" not in done.stderr
+    names = [Path(name).name for name in done.stdout.splitlines()]
+    assert "work" in names
+    assert not [name for name in names if name[0] == "." or name.endswith((".partial", ".edgecap"))]
+
+
+STAGES = (
+    ("edgecap_converter.conversion", "load_dataset"),
+    ("edgecap_converter.stages", "cached_features"),
+    ("edgecap_converter.stages", "train_decoder"),
+    ("edgecap_converter.export", "export_encoder"),
+    ("edgecap_converter.export", "count_weights"),
+    ("edgecap.storage", "os.fsync"),
+    ("edgecap_converter.conversion", "measure"),
+)
+
+
+def test_interrupted_in_every_stage(
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    graphs: dict[str, bytes] = {}
+    convert_saved_model = quantization.convert_saved_model
+
+    def convert_once(saved: Path, signature: str, *others: Any) -> bytes:
+        """Each graph takes its process seconds."""
+        if signature not in graphs:
+            graphs[signature] = convert_saved_model(saved, signature, *others)
+        return graphs[signature]
+
+    monkeypatch.setattr(quantization, "convert_saved_model", convert_once)
+    for module, name in STAGES:
+        *path, last = name.split(".")
+        place = importlib.import_module(module)
+        for part in path:
+            place = getattr(place, part)
+        original, calls = getattr(place, last), []
+
+        def interrupting(
+            *given: Any, _called: Any = original, _calls: Any = calls, **named: Any
+        ) -> Any:
+            _calls.append(None)
+            os.kill(os.getpid(), signal.SIGINT)
+            return _called(*given, **named)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(place, last, interrupting)
+            assert interrupted_conversion.main(corpus, tmp_path) == 130, name
+        assert calls, name
+        assert capfd.readouterr().err.splitlines()[-1] == "edgecap: interrupted"
+        assert {path.name for path in tmp_path.iterdir()} <= {"work"}
+        assert interrupted_conversion.left_over(tmp_path) == [], name
+    assert interrupted_conversion.main(corpus, tmp_path) == 0
+    assert Bundle.open(tmp_path / "shapes.edgecap").manifest.measured is not None
+    assert interrupted_conversion.left_over(tmp_path) == []
+
+
+def test_interrupted_while_another_process_converts(corpus: Path, tmp_path: Path) -> None:
+    child = subprocess.Popen(
+        [sys.executable, interrupted_conversion.__file__, corpus, tmp_path],
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert child.stderr is not None
+    for line in child.stderr:
+        if line.startswith("exporting the encoder"):
+            break
+    time.sleep(2)
+    os.killpg(child.pid, signal.SIGINT)  # as a terminal does it
+    assert child.stderr.readlines() == ["edgecap: interrupted\n"]
+    child.stderr.close()
+    assert child.wait() == 130
+    assert {path.name for path in tmp_path.iterdir()} == {"work"}
+    assert interrupted_conversion.left_over(tmp_path) == []
+
+
+def test_a_note_that_a_killed_run_left_empty(corpus: Path, tmp_path: Path) -> None:
+    model = Model.load(HERE / "data" / "tiny.npz")
+    paths = [photo.path for photo in load_dataset(corpus)][:40]
+    asked = (model.encoder, model.network, "hash", paths, tmp_path)
+    whole = np.array(cached_features(*asked))
+    (place,) = tmp_path.iterdir()
+    place.rename(place.with_suffix(".partial"))
+    place.with_suffix(".done").touch()
+    np.testing.assert_array_equal(cached_features(*asked), whole)
+    assert [path.name for path in tmp_path.iterdir()] == [place.name]
 
 
 @pytest.mark.parametrize(

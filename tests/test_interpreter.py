@@ -96,12 +96,27 @@ def test_engines_as_old_as_the_bundle_allows_or_newer_pass(version):
     Engine("ai-edge-litert", version, None).check_age({"ai-edge-litert": "2.1.6"})
 
 
-@pytest.mark.parametrize("version", ["2.1.5", "2.0.99", "1.4.0", "2.1"])
+@pytest.mark.parametrize(("version", "needed"), [("2.2", "2.2.0"), ("2.2.0", "2.2")])
+def test_zeros_at_the_end_of_a_version_are_nothing(version, needed):
+    Engine("ai-edge-litert", version, None).check_age({"ai-edge-litert": needed})
+
+
+@pytest.mark.parametrize("version", ["2.1.5", "2.0.99", "1.4.0", "2.1", "2.1rc7"])
 def test_an_older_engine_is_refused_with_the_command_that_helps(version):
     engine = Engine("ai-edge-litert", version, None)
     message = complaint(EngineError, lambda: engine.check_age({"ai-edge-litert": "2.1.6"}))
     assert f"this is {version}" in message
     assert "pip install 'ai-edge-litert>=2.1.6'" in message
+
+
+def test_no_release_is_asked_for_that_does_not_exist():
+    engine = Engine("tflite-runtime", "2.14.0", None)
+    message = complaint(EngineError, lambda: engine.check_age({"tflite-runtime": "2.17.0"}))
+    assert "needs tflite-runtime 2.17.0 or newer, this is 2.14.0: there is none" in message
+    assert "pip install" not in message
+    engine = Engine("tflite-runtime", "2.13.0", None)
+    message = complaint(EngineError, lambda: engine.check_age({"tflite-runtime": "2.14.0"}))
+    assert "pip install 'tflite-runtime>=2.14.0'" in message
 
 
 @pytest.mark.parametrize("oldest", [{}, {"tflite-runtime": "2.14.0"}])

@@ -4,6 +4,7 @@ Letters: `N` photos, `D` encoder's feature width.
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -90,9 +91,12 @@ def cached_features(
     encode = encode_function(encoder, network)
     try:
         work.mkdir(parents=True, exist_ok=True)
-        done = int(done_file.read_text()) if done_file.exists() and partial.exists() else 0
+        # One killed before it wrote its note leaves it empty.
+        noted = done_file.read_text() if done_file.exists() and partial.exists() else ""
+        done = int(noted or 0)
         mode = "r+" if done else "w+"
         features = open_memmap(partial, mode, np.float16, None if done else shape)
+        _reserve(partial)
         with progress("features", len(paths), "photo", done) as advance:
             for start in range(done, len(paths), BATCH):
                 batch = paths[start : start + BATCH]
@@ -114,6 +118,22 @@ def cached_features(
             "--work folder"
         ) from error
     return _open(place)
+
+
+def _reserve(partial: Path) -> None:
+    """Takes the room on the disk now: a page of a mapped file that finds none ends the process.
+
+    Raises:
+        OSError: if there is too little; the file is gone then.
+    """
+    if not hasattr(os, "posix_fallocate"):  # Windows and macOS
+        return
+    try:
+        with partial.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, partial.stat().st_size)
+    except OSError:
+        partial.unlink()
+        raise
 
 
 def _open(place: Path) -> npt.NDArray[np.float16]:

@@ -15,6 +15,9 @@ COMMANDS = {
     "tflite-runtime": "pip install tflite-runtime 'numpy<2'",
 }
 
+# By distribution, where no newer ones come: LiteRT is what tflite-runtime became.
+LAST_RELEASES = {"tflite-runtime": "2.14.0"}
+
 # Where the package index has wheels of them, by `platform.system()` and `platform.machine()`.
 _LITERT = {("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "arm64"), ("Windows", "AMD64")}
 _LITERT_NEWEST_PYTHON = (3, 14)

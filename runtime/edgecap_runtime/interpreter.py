@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from edgecap.errors import BundleError, EngineError, UsageError
-from edgecap_runtime.engines import COMMANDS, DISTRIBUTIONS, Platform
+from edgecap_runtime.engines import COMMANDS, DISTRIBUTIONS, LAST_RELEASES, Platform
 from edgecap_runtime.options import BACKENDS
 
 if TYPE_CHECKING:
@@ -45,9 +45,17 @@ class Engine(NamedTuple):
                 "or convert the model for this one"
             )
         if _numbers(self.version) < _numbers(needed):
+            last = LAST_RELEASES.get(self.distribution)
+            if last is not None and _numbers(last) < _numbers(needed):
+                remedy = (
+                    f"there is none (the last is {last}): choose another engine with --backend, "
+                    "or convert the model for this one"
+                )
+            else:
+                remedy = f"run  pip install '{self.distribution}>={needed}'"
             raise EngineError(
                 f"the bundle needs {self.distribution} {needed} or newer, this is "
-                f"{self.version}: run  pip install '{self.distribution}>={needed}'"
+                f"{self.version}: {remedy}"
             )
 
 
@@ -186,8 +194,10 @@ def _check_tensors(
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """The leading numbers of a version: (2, 1, 6) for "2.1.6rc1"."""
-    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
+    """The first three numbers of a version: (2, 2, 0) for "2.2rc1"."""
+    leading = re.match(r"[\d.]*", version)
+    numbers = re.findall(r"\d+", leading[0] if leading else "")
+    return tuple(int(number) for number in (*numbers, 0, 0, 0)[:3])
 
 
 def _one_line(error: BaseException) -> str:
