@@ -24,6 +24,7 @@ from edgecap_bench.conditions import Machine
 from edgecap_bench.latency import Distribution
 from edgecap_bench.report import Size, Sizes
 from paper.record import Agreement, Failed, read_as, write
+from paper.timing import Plan
 from peers import __main__ as command
 from peers import environments, systems, timing
 from peers.architectures import SMOLVLM, VIT_GPT2, architectures, gpt2, llama, parameters
@@ -36,7 +37,7 @@ from peers.record import Measured, Record, Timing
 from peers.systems import ONNX_INT8, OURS, Peer, System
 
 ROOT = Path(__file__).resolve().parent.parent
-HERE = Environment(Path(sys.executable), installed_bytes=1_000)
+HERE = Environment(Path(sys.executable), version="here", installed_bytes=1_000)
 
 
 # Environments
@@ -84,7 +85,9 @@ def a_wheel(folder: Path, name: str, version: str, size: int) -> str:
     information = f"{name}-{version}.dist-info"
     with zipfile.ZipFile(path, "w") as file:
         file.writestr(f"{name}.py", code + "#" * (size - len(code)))
-        file.writestr(f"{information}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        file.writestr(
+            f"{information}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        )
         file.writestr(f"{information}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
         file.writestr(f"{information}/RECORD", "")
     return str(path)
@@ -127,7 +130,7 @@ def test_an_environment_is_made_once_and_anew_when_its_recipe_changes(
 
     assert made(old) == first
     assert not capfd.readouterr().err
-    made(new)
+    assert made(new).version != first.version
     assert "VERSION = '2.0'" in (site / "peer.py").read_text()
 
 
@@ -206,7 +209,7 @@ def test_vit_gpt2_is_the_sum_of_its_parts() -> None:
 
 # Turns
 
-PLAN = timing.Plan(threads=1, rounds=2, warm_up=1)
+PLAN = Plan(threads=1, rounds=2, warm_up=1)
 
 
 def system(name: str, path: Path, is_same_model: bool = True) -> System:

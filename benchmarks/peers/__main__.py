@@ -21,6 +21,7 @@ from edgecap_runtime.captioner import available_threads
 from edgecap_runtime.options import DEFAULT_THREADS
 from paper.__main__ import CORPUS, RESULTS, corpus
 from paper.record import Failed, read_as, write
+from paper.timing import Plan
 from peers import environments, timing
 from peers.page import as_markdown
 from peers.record import Record
@@ -49,7 +50,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--data", metavar="DIR", help=f"Flickr8k (default: what {CORPUS} names)")
     add("--work", type=Path, default=Path("edgecap-work/peers"), metavar="DIR",
-        help="keeps environments and models, 7 GB (default: %(default)s)")  # fmt: skip
+        help="keeps environments and models, 6 GB (default: %(default)s)")  # fmt: skip
     add("--output", type=Path, default=RESULTS, metavar="DIR",
         help="for peers.json and peers.md (default: %(default)s)")  # fmt: skip
     add("--python", metavar="PATH",
@@ -84,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
         chosen = wanted(peers(photos, options.work, python), options.only)
         systems, failures = made(chosen, options.work, python)
         if "time" in steps:
-            plan = timing.Plan(options.threads, options.rounds, options.warm_up)
+            plan = Plan(options.threads, options.rounds, options.warm_up)
             timed = timing.measure(systems, spread(photos, options.photos), plan)
             timed = dataclasses.replace(timed, systems=(*timed.systems, *failures))
             failures = [one for one in timed.systems if isinstance(one, Failed)]

@@ -5,6 +5,7 @@ itself neither. A version with "+cpu" comes from PyTorch's own index, unless pip
 """
 
 import functools
+import hashlib
 import os
 import shutil
 import subprocess
@@ -58,11 +59,13 @@ class Environment:
 
     Attributes:
         python: its interpreter.
+        version: of its recipe; another one, and what was made with it may be other too.
         installed_bytes: of all files in it and of edgecap's where it runs edgecap; without
             models, `.pyc` files, and Python itself.
     """
 
     python: Path
+    version: str
     installed_bytes: int
 
     def run(self, module: str, *arguments: object) -> str | None:
@@ -128,7 +131,15 @@ def make(name: str, work: Path, python: str) -> Environment:
     if recipe.has_edgecap:
         paths |= {one for package in _PACKAGES for one in _files(ROOT / package)}
     size = sum(path.stat().st_size for path in paths)
-    return Environment(_interpreter(folder), size + (below.installed_bytes if below else 0))
+    if below is None:
+        return Environment(_interpreter(folder), short_hash(content), size)
+    version = short_hash(content + below.version.encode())
+    return Environment(_interpreter(folder), version, size + below.installed_bytes)
+
+
+def short_hash(content: bytes) -> str:
+    """For names of folders."""
+    return hashlib.sha256(content).hexdigest()[:12]
 
 
 def _fill(folder: Path, recipe: Recipe, below: Environment | None, python: str) -> str | None:

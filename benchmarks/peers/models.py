@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgecap import image
+from edgecap import image, schema
 from edgecap.bundle import Bundle
 from edgecap.datasets import CaptionedPhoto, select
 from edgecap.errors import ConversionError
@@ -20,7 +20,8 @@ from edgecap_converter.progress import say
 from edgecap_converter.storage import whole_file
 from paper import their_files
 from paper.their_networks import SIDE
-from peers.environments import Environment
+from peers.architectures import architectures
+from peers.environments import Environment, short_hash
 from peers.onnx_files import CALIBRATION, NEXT_STATE
 
 CALIBRATION_PHOTOS = 64
@@ -122,7 +123,8 @@ def random_weights(name: str, work: Path, torch: Environment) -> tuple[Path, ...
     Raises:
         ConversionError: if they cannot be made.
     """
-    folder = work / name
+    content = schema.canonical(schema.to_value(architectures()[name]))
+    folder = work / f"torch-{short_hash(content + torch.version.encode())}" / name
     if not folder.exists():
         say(f"making {folder}")
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -47,7 +47,7 @@ class OnnxCaptioner:
         features = np.concatenate([encoded[name].ravel() for name in sorted(encoded)])
         return Outputs(features, scores - scores.mean())
 
-    def _encode(self, photo: np.ndarray) -> dict[str, Floats]:  # type: ignore[type-arg]
+    def _encode(self, photo: np.ndarray) -> dict[str, Floats]:
         outputs = self._encoder.run(self._encoded, {"photo": photo})
         return dict(zip(self._encoded, outputs, strict=True))
 

@@ -47,7 +47,7 @@ def _conditions(record: Record) -> Iterator[str]:
             "again on an idle machine."
         )
     yield (
-        f"In turns, {timing.rounds} rounds after a rehearsal, each system in a new process each "
+        f"In turns, rounds after a rehearsal: {timing.rounds}, each system in a new process each "
         f"time: {timing.photos} photos after the first caption and {timing.warm_up} more to warm "
         f"up, {timing.words} words forced, greedy, threads: {timing.threads} (one for a step of "
         "the bundle's decoder, on every engine). A photo's time is from the file to the words, "
@@ -135,7 +135,7 @@ def _agreements(record: Record) -> Iterator[str]:
     yield (
         f"How far the outputs for one photo are from those of `{OURS}`, relative to their length, "
         f"and how many of the {timing.photos} photos got the same {timing.words} words. Engines "
-        "round int8 differently, and float32 not at all; more than "
+        "round int8 differently, and float32 is not rounded; more than "
         f"{100 * same[0].agreement.bound:g} % apart would be an error."  # type: ignore[union-attr]
     )
     yield ""

@@ -15,7 +15,6 @@ from peers.child import BUNDLE, KERAS, ONNX, TORCH
 from peers.environments import Environment, make
 
 OURS = "edgecap-litert"
-TFLITE_RUNTIME = "edgecap-tflite-runtime"
 ONNX_INT8 = "onnxruntime-int8"
 
 
@@ -70,7 +69,8 @@ def peers(photos: Sequence[CaptionedPhoto], work: Path, python: str) -> list[Pee
 
     def onnx(mode: str) -> tuple[Path, ...]:
         conversion = make("conversion", work, python)
-        folder = work / f"onnx-{Bundle.open(bundle).manifest.sha256[:16]}"
+        sha256 = Bundle.open(bundle).manifest.sha256
+        folder = work / f"onnx-{sha256[:12]}-{conversion.version}"
         return models.OnnxFiles(bundle, folder, conversion).make(mode, select(photos, "train"))
 
     def torch(name: str) -> tuple[Path, ...]:
@@ -89,7 +89,7 @@ def peers(photos: Sequence[CaptionedPhoto], work: Path, python: str) -> list[Pee
 
     return [
         ours(OURS, "the packaged bundle, LiteRT", "litert"),
-        ours(TFLITE_RUNTIME, "the packaged bundle, tflite-runtime", "tflite-runtime"),
+        ours("edgecap-tflite-runtime", "the packaged bundle, tflite-runtime", "tflite-runtime"),
         converted("onnxruntime-float32", "the same weights in float32", models.FLOAT),
         converted(ONNX_INT8, "these quantized by ONNX Runtime's own tools", models.INT8),
         Peer(

@@ -4,7 +4,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from edgecap import schema
@@ -15,22 +14,11 @@ from edgecap_converter.progress import progress
 from paper.load import OtherLoad
 from paper.processes import source_commit
 from paper.record import Agreement, Failed
-from paper.timing import distances, sizes
+from paper.timing import WORDS, Plan, distances, sizes
 from peers.child import Answer, Request
 from peers.environments import PYTHON
 from peers.record import Measured, Timing
 from peers.systems import BOUND, OURS, System
-
-WORDS = 12
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How much is timed; as `record.Timing` has it."""
-
-    threads: int
-    rounds: int
-    warm_up: int
 
 
 def measure(systems: Sequence[System], photos: Sequence[Path], plan: Plan) -> Timing:
@@ -50,7 +38,12 @@ def measure(systems: Sequence[System], photos: Sequence[Path], plan: Plan) -> Ti
                     advance(1, one.name)
         after, other_cores = machine().load_average, others.cores()
         ours = next((one for one in turns if one.name == OURS), None)
-        results = tuple(one.result(ours) for one in turns)
+        # A gigabyte of weights takes a minute to deflate.
+        with progress("sizes", len(turns), "system") as advance:
+            results = []
+            for one in turns:
+                results.append(one.result(ours))
+                advance(1, one.name)
     return Timing(
         commit=commit,
         machine=before,
@@ -62,7 +55,7 @@ def measure(systems: Sequence[System], photos: Sequence[Path], plan: Plan) -> Ti
         photos=len(photos),
         rounds=plan.rounds,
         warm_up=plan.warm_up,
-        systems=results,
+        systems=tuple(results),
     )
 
 
