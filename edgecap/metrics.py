@@ -94,8 +94,13 @@ class Scorer:
         tokens = [tokenize(caption) for caption in hypotheses]
         bleu_1, bleu_2, bleu_3, bleu_4 = (100 * value for value in self._bleu.score(tokens))
         rouge = 100 * math.fsum(map(rouge_l, self._references, tokens)) / photos
-        cider = 100 * math.fsum(map(self._cider.score, range(photos), tokens)) / photos
+        cider = math.fsum(self.cider(hypotheses)) / photos
         return Scores(bleu_1, bleu_2, bleu_3, bleu_4, rouge, cider, photos)
+
+    def cider(self, hypotheses: Sequence[str]) -> list[float]:
+        """CIDEr of each photo's caption, in percent: their mean is that of `score`."""
+        tokens = map(tokenize, hypotheses)
+        return [100 * self._cider.score(*one) for one in enumerate(tokens)]
 
 
 def tokenize(caption: str) -> list[str]:

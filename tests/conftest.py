@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from shapes import COLOURS, SHAPES, draw
@@ -22,6 +22,9 @@ from shapes import COLOURS, SHAPES, draw
 from edgecap.bundle import Bundle, write_bundle
 from edgecap.manifest import DECODER, ENCODER, TOKENIZER
 from edgecap_runtime import Captioner
+
+if TYPE_CHECKING:
+    from edgecap_bench.report import Report
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = Path(os.environ.get("EDGECAP_TEST_BUNDLE", ROOT / "tests" / "data" / "tiny.edgecap"))
@@ -98,6 +101,18 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 @pytest.fixture(scope="session")
 def photo(photos: list[Path]) -> Path:
     return photos[0]
+
+
+@pytest.fixture(scope="session")
+def report(tiny: Path) -> Report:
+    """What `edgecap bench` finds of the tiny bundle in 2 rounds of 3 runs; not to be changed."""
+    from edgecap_bench.report import Plan
+    from edgecap_bench.session import Order, carry_out
+
+    plan = Plan(rounds=2, runs=3, warm_up=1)
+    found, shown = carry_out(Order((str(tiny),), ("auto",), (1,), plan), lambda _: None)
+    assert shown == []
+    return found
 
 
 def _run(*arguments: str | Path, **options: object) -> subprocess.CompletedProcess[str]:

@@ -24,7 +24,6 @@ from paper import __main__ as paper_main
 from paper import (
     bundles,
     child,
-    load,
     quality,
     record,
     systems,
@@ -627,12 +626,6 @@ def test_stages_add_up() -> None:
     assert found["total"] == pytest.approx(found["photo"] + found["encoder"])
 
 
-def test_peak_memory_grows_with_what_is_held() -> None:
-    before = child.peak_memory()
-    held = np.ones(40_000_000, np.uint8)
-    assert child.peak_memory() >= max(before, held.nbytes)
-
-
 def test_sizes_of_loose_files_are_those_of_a_bundle(tmp_path: Path, tiny: Path) -> None:
     paths = sorted(tiny.iterdir())
     copies = []
@@ -642,20 +635,6 @@ def test_sizes_of_loose_files_are_those_of_a_bundle(tmp_path: Path, tiny: Path) 
     loose, bundle = timing.sizes(copies), timing.sizes([tiny])
     assert loose.members == bundle.members
     assert (loose.folder_bytes, loose.zip_bytes) == (bundle.folder_bytes, bundle.zip_bytes)
-
-
-def test_our_own_work_is_not_the_load_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Seconds of the clock, of all processors, of ours: 3 of 5 busy seconds in 10 are not ours.
-    moments = iter([(100.0, 40.0, 7.0), (110.0, 45.0, 9.0), None])
-    monkeypatch.setattr(load, "_now", lambda: next(moments))
-    watch = load.OtherLoad()
-    assert watch.cores() == pytest.approx(0.3)
-    assert watch.cores() is None
-
-
-def test_the_load_can_be_read_here() -> None:
-    cores = load.OtherLoad().cores()
-    assert cores is None or 0 <= cores <= 1 + (os.cpu_count() or 1)
 
 
 # Quality

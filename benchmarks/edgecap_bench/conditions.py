@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
+import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +16,8 @@ import numpy as np
 import PIL
 
 import edgecap
+from edgecap_bench.heat import Heat, governor, heat, throttling
+from edgecap_bench.load import OtherLoad
 
 if TYPE_CHECKING:
     from edgecap_runtime import Captioner
@@ -20,10 +25,17 @@ if TYPE_CHECKING:
 UNKNOWN = "unknown"
 # With more than one task running, some of them wait on the smallest machines.
 QUIET_LOAD = 1.0
+# Cores: what a quiet system does by itself is a few hundredths.
+QUIET_OTHERS = 0.2
 
 _X86 = ("x86_64", "amd64", "i386", "i686")
 # A board's name says more than that of its cores: a Raspberry Pi gives "Model" beside them.
 _MODELS = (r"^Model\s*:\s*(.+)$", r"^model name\s*:\s*(.+)$")
+# What the kernels of the engines make use of: vectors, and products of bytes.
+_FEATURES = re.compile(
+    r"sse4_1|sse4_2|avx|avx2|fma|f16c|avx_vnni|avx512\w+|amx_\w+"
+    r"|neon|vfpv4|asimd|asimdhp|asimddp|i8mm|bf16|sve\w*"
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +77,66 @@ class Setup:
     threads: int
 
 
+@dataclass(frozen=True)
+class Conditions:
+    """Everything around a measurement that its times depend on.
+
+    Attributes:
+        machine: before the measurement.
+        distribution: of the operating system, such as "Debian GNU/Linux 12 (bookworm)".
+        features: of the processor, those that the engines' kernels use; None if unknown.
+        governor: what chooses the cores' frequency; None if unknown.
+        commit: of edgecap's source tree, "unknown" outside one.
+        before, after: heat and throttling.
+        load_average_after: over the last minute, the measurement's own work included.
+        other_cores: cores that other processes kept busy meanwhile, on average; None if unknown.
+        warnings: why these times are longer than they need be; empty if nothing is known.
+    """
+
+    machine: Machine
+    distribution: str
+    features: tuple[str, ...] | None
+    governor: str | None
+    commit: str
+    before: Heat
+    after: Heat
+    load_average_after: float | None
+    other_cores: float | None
+    warnings: tuple[str, ...]
+
+
+class Watch:
+    """Starts watching the machine when it is made."""
+
+    def __init__(self) -> None:
+        self._machine = machine()
+        self._heat = heat()
+        self._others = OtherLoad()
+
+    def conditions(self) -> Conditions:
+        """From then until now; what cannot be read is `UNKNOWN` or None, never an error."""
+        others, after = self._others.cores(), heat()
+        return Conditions(
+            machine=self._machine,
+            distribution=_distribution(),
+            features=_features(),
+            governor=governor(),
+            commit=source_commit(),
+            before=self._heat,
+            after=after,
+            load_average_after=_load_average(),
+            other_cores=others,
+            warnings=(*_disturbances(self._machine, others), *throttling(self._heat, after)),
+        )
+
+
+def _disturbances(before: Machine, other_cores: float | None) -> list[str]:
+    # The load average remembers what we did a minute ago ourselves: it is the poorer witness.
+    if other_cores is None:
+        return ["other work was running before"] if before.disturbed else []
+    return [f"other work took {other_cores:.2f} cores"] if other_cores > QUIET_OTHERS else []
+
+
 def machine() -> Machine:
     """This machine now; what cannot be read is `UNKNOWN` or None, never an error."""
     family = platform.machine()
@@ -88,11 +160,43 @@ def setup(captioner: Captioner) -> Setup:
     return Setup(sha256, engine.distribution, engine.version, captioner.threads)
 
 
-def _cpu() -> str:
+def source_commit() -> str:
+    """The commit of the tree that edgecap is in, with "-dirty" behind it if it was changed."""
+    here = Path(edgecap.__file__)
+
+    def git(*arguments: str) -> str | None:
+        done = subprocess.run(
+            ["git", *arguments], cwd=here.parent, capture_output=True, text=True, check=False
+        )
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    # An environment may lie in somebody's repository, of which edgecap is no part.
+    if shutil.which("git") and git("ls-files", "--error-unmatch", here.name):
+        return git("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*") or UNKNOWN
+    return UNKNOWN
+
+
+def _distribution() -> str:
+    with contextlib.suppress(OSError):
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    return platform.platform(terse=True) or UNKNOWN
+
+
+def _cpu_information() -> str:
     try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:  # no Linux
-        text = ""
+        return ""
+
+
+def _features() -> tuple[str, ...] | None:
+    # "flags" on x86, "Features" on Arm.
+    listed = re.search(r"^(?:flags|Features)\s*:(.*)$", _cpu_information(), re.MULTILINE)
+    return tuple(filter(_FEATURES.fullmatch, listed[1].split())) if listed else None
+
+
+def _cpu() -> str:
+    text = _cpu_information()
     for pattern in _MODELS:
         if found := re.search(pattern, text, re.MULTILINE):
             return found[1].strip()

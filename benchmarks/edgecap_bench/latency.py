@@ -8,19 +8,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgecap.errors import EdgecapError, EngineError
+from edgecap.errors import EngineError
 
 if TYPE_CHECKING:
-    from edgecap_runtime import Caption, Captioner
+    from edgecap_runtime import Captioner
 
-WORD = "decoder_word"
+WORD, TOTAL = "decoder_word", "total"
 STAGES = {
     "decode": "decode",
     "resize": "resize",
     "encoder": "encoder",
     "decoder": "decoder",
     WORD: "decoder, a word",
-    "total": "total",
+    TOTAL: "total",
 }
 """What is timed, as JSON and as people name it.
 
@@ -31,91 +31,71 @@ caption is one too.
 
 @dataclass(frozen=True)
 class Distribution:
-    """Times of several runs, in milliseconds. The 90th percentile is one that was measured."""
+    """Times of several runs, in milliseconds. Percentiles are times that were measured.
+
+    `p99` and `runs` are None in results from before they were.
+    """
 
     median: float
     p90: float
     minimum: float
+    p99: float | None = None
+    runs: int | None = None
 
     @classmethod
     def of(cls, times: Sequence[float]) -> Distribution:
         """Of one time or more."""
-        nearest_rank = math.ceil(0.9 * len(times))
-        p90 = sorted(times)[nearest_rank - 1]
-        return cls(*(round(time, 4) for time in (statistics.median(times), p90, min(times))))
+        ordered = sorted(round(time, 4) for time in times)
+        p90, p99 = (ordered[math.ceil(share * len(times)) - 1] for share in (0.9, 0.99))
+        return cls(round(statistics.median(times), 4), p90, ordered[0], p99, len(times))
 
 
 @dataclass(frozen=True)
 class Latency:
-    """What a bundle said, in `steps` steps of the decoder, and how long it took in `runs` runs."""
+    """What a bundle said of a photo, and how long it took each time.
+
+    Attributes:
+        caption: the same in every run.
+        steps: of the decoder, for it.
+        times_ms: milliseconds by the names of `STAGES`, one a timed run, in their order.
+    """
 
     caption: str
     steps: int
-    runs: int
-    warm_up: int
-    stages_ms: dict[str, Distribution]
-    """By the names of `STAGES`."""
+    times_ms: dict[str, tuple[float, ...]]
 
 
-class Stopwatch:
-    """Captions one photo again and again with one bundle, and insists on the same words."""
-
-    def __init__(self, captioner: Captioner, photo: bytes) -> None:
-        self._captioner = captioner
-        self._photo = photo
-        self._first: Caption | None = None
-        self._timings: list[dict[str, float]] = []
-
-    def run(self, timed: bool) -> None:
-        """Captions the photo once more; a run that is not timed is warm-up.
-
-        Raises:
-            EngineError: if the words are not those of the first run.
-            EdgecapError: whatever else `Captioner.caption` raises.
-        """
-        caption = self._captioner.caption(self._photo)
-        if self._first is None:
-            self._first = caption
-        if caption.words != self._first.words:
-            raise EngineError(
-                f"the same photo was {self._first.text!r} and then {caption.text!r}: "
-                "expected the same words in every run; try --threads 1 or another --backend"
-            )
-        if timed:
-            self._timings.append(caption.timings_ms)
-
-    def latency(self, warm_up: int) -> Latency:
-        """The result, after one timed run or more; `warm_up` runs came before."""
-        assert self._first is not None
-        words = len(self._first.words)
-        # The end is a step, unless the caption was cut at the longest.
-        steps = min(words + 1, self._captioner.bundle.manifest.maximum_words)
-        timings = [{**one, WORD: one["decoder"] / steps} for one in self._timings]
-        stages = {stage: Distribution.of([one[stage] for one in timings]) for stage in STAGES}
-        return Latency(self._first.text, steps, len(timings), warm_up, stages)
-
-
-def measure(
-    captioners: Sequence[Captioner], photo: bytes, runs: int, warm_up: int
-) -> list[Latency | EdgecapError]:
-    """Times all captioners in turns, so that what slows the machine down slows all of them.
+def measure(captioner: Captioner, photo: bytes, runs: int, warm_up: int) -> Latency:
+    """Captions a photo again and again with one bundle.
 
     Args:
-        captioners: loaded bundles.
+        captioner: a loaded bundle.
         photo: the bytes of an image file.
-        runs: timed captions with each bundle, at least 1.
+        runs: timed captions, at least 1.
         warm_up: captions before them.
 
-    Returns:
-        For each captioner the latency, or why there is none: it then took no more turns.
+    Raises:
+        EngineError: if two runs gave different words.
+        EdgecapError: whatever else `Captioner.caption` raises.
     """
-    watches = [Stopwatch(captioner, photo) for captioner in captioners]
-    failures: dict[Stopwatch, EdgecapError] = {}
-    for turn in range(warm_up + runs):
-        for watch in watches:
-            if watch not in failures:
-                try:
-                    watch.run(timed=turn >= warm_up)
-                except EdgecapError as error:
-                    failures[watch] = error
-    return [failures.get(watch) or watch.latency(warm_up) for watch in watches]
+    captions = [captioner.caption(photo) for _ in range(warm_up + runs)]
+    first = captions[0]
+    for caption in captions:
+        if caption.words != first.words:
+            raise different_words(first.text, caption.text)
+    # The end is a step, unless the caption was cut at the longest.
+    steps = min(len(first.words) + 1, captioner.bundle.manifest.maximum_words)
+    timings = [
+        {**caption.timings_ms, WORD: caption.timings_ms["decoder"] / steps}
+        for caption in captions[warm_up:]
+    ]
+    times = {stage: tuple(timing[stage] for timing in timings) for stage in STAGES}
+    return Latency(first.text, steps, times)
+
+
+def different_words(first: str, second: str) -> EngineError:
+    """What is wrong when the same photo has two captions."""
+    return EngineError(
+        f"the same photo was {first!r} and then {second!r}: expected the same words in every "
+        "run; try --threads 1 or another --backend"
+    )

@@ -1,25 +1,24 @@
-"""The result of `edgecap bench`: as JSON for programs, as a table for people.
+"""The result of `edgecap bench`, field by field as its JSON has it; `README.md` explains them.
 
-The JSON is `Report` as it stands here, field by field; `edgecap.schema.from_value` reads it back.
-Sizes are bytes, times milliseconds.
+Sizes are bytes, times milliseconds. `edgecap.schema` writes and reads it.
 """
 
-from __future__ import annotations
-
 import hashlib
+import itertools
 import json
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgecap import schema
-from edgecap.errors import EdgecapError
+from edgecap.errors import EdgecapError, UsageError
+from edgecap.files import whole_file
 from edgecap.sizes import MemberSize, folder_bytes, zip_bytes
-from edgecap_bench.conditions import QUIET_LOAD, UNKNOWN, Machine, Setup
-from edgecap_bench.latency import STAGES, Latency
+from edgecap_bench.conditions import Conditions, Setup
+from edgecap_bench.installed import Installed
+from edgecap_bench.latency import Distribution
 
-FORMAT, VERSION = "edgecap-bench", 1
+FORMAT, VERSION = "edgecap-bench", 2
+_MAXIMUM_BYTES = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -33,9 +32,25 @@ class Photo:
     sha256: str
 
     @classmethod
-    def of(cls, path: str | None, size: tuple[int, int], content: bytes) -> Photo:
+    def of(cls, path: str | None, size: tuple[int, int], content: bytes) -> "Photo":
         """A file's content; `size` is its width and height in pixels."""
         return cls(path, *size, len(content), hashlib.sha256(content).hexdigest())
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much was measured with each bundle, engine and number of threads.
+
+    Attributes:
+        rounds: all took turns so many times, each time in new processes.
+        runs: timed captions in each process, after `warm_up` others; and as many in bulk for each
+            thread.
+        warm_up: captions before them. One cold start comes before those that count.
+    """
+
+    rounds: int
+    runs: int
+    warm_up: int
 
 
 @dataclass(frozen=True)
@@ -55,21 +70,81 @@ class Sizes:
     zip_bytes: int
 
     @classmethod
-    def of(cls, members: tuple[MemberSize, ...]) -> Sizes:
+    def of(cls, members: tuple[MemberSize, ...]) -> "Sizes":
         """What `edgecap.sizes` measured."""
         by_name = {one.name: Size(one.bytes, one.deflated_bytes) for one in members}
         return cls(by_name, folder_bytes(members), zip_bytes(members))
 
 
 @dataclass(frozen=True)
+class Bulk:
+    """`Captioner.caption_many`: captions a second, over the rounds."""
+
+    photos: int
+    median: float
+    minimum: float
+    maximum: float
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Of a process that captions, in bytes, the median over the rounds; None if unknown."""
+
+    resident_bytes: int | None
+    peak_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Work:
+    """Multiply-accumulates of a graph, by the manifest, and how many it did in a second."""
+
+    multiply_accumulates: int
+    per_second: float
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Scores in percent, as `edgecap.metrics.Scores`, and those of one constant caption."""
+
+    dataset: str
+    split: str
+    photos: int
+    bundle: dict[str, float]
+    constant_caption: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Measured:
-    """A bundle that was measured."""
+    """A bundle that was measured, on one engine with one number of threads.
+
+    Attributes:
+        path: as it was given.
+        name, commit: of the bundle, from its manifest: what it is called and what made it.
+        setup, sizes: what ran, what it weighs.
+        caption, steps: what it said in every run, in so many steps of the decoder.
+        cold_start_ms: from the start of `edgecap caption PHOTO` to its caption.
+        load_ms: from a path to a captioner, with all modules imported.
+        stages_ms: of a caption, by `edgecap_bench.latency.STAGES`.
+        totals_ms: every timed caption's, in the order they were made.
+        bulk, memory, work, quality: as these say; work by "encoder" and "decoder_word". Quality
+            is None where no corpus was given.
+    """
 
     path: str
     name: str
+    commit: str
     setup: Setup
     sizes: Sizes
-    latency: Latency
+    caption: str
+    steps: int
+    cold_start_ms: Distribution
+    load_ms: Distribution
+    stages_ms: dict[str, Distribution]
+    totals_ms: tuple[float, ...]
+    bulk: Bulk
+    memory: Memory
+    work: dict[str, Work]
+    quality: Quality | None = None
 
 
 @dataclass(frozen=True)
@@ -86,9 +161,33 @@ class Report:
 
     format: str
     version: int
-    machine: Machine
+    conditions: Conditions
+    installed: Installed
     photo: Photo
+    plan: Plan
     bundles: tuple[Measured | Failed, ...]
+
+    @property
+    def measured(self) -> list[Measured]:
+        """The bundles that did not fail."""
+        return [one for one in self.bundles if isinstance(one, Measured)]
+
+    @property
+    def failed(self) -> list[Failed]:
+        """Those that did."""
+        return [one for one in self.bundles if isinstance(one, Failed)]
+
+    def labels(self) -> list[str]:
+        """What to call each of `measured`: no longer than tells them apart."""
+        parts = [
+            [one.name, one.path, one.setup.engine, f"threads: {one.setup.threads}"]
+            for one in self.measured
+        ]
+        # Names come always, paths only where two bundles have the same name.
+        paths = {(name, path) for name, path, *_ in parts}
+        shown = [True, len(paths) > len({name for name, _ in paths})]
+        shown += [len({part[place] for part in parts}) > 1 for place in (2, 3)]
+        return [", ".join(itertools.compress(part, shown)) for part in parts]
 
 
 def as_json(report: Report) -> str:
@@ -96,105 +195,50 @@ def as_json(report: Report) -> str:
     return json.dumps(schema.to_value(report), indent=2)
 
 
-def write_json(path: str, report: Report) -> None:
-    """Writes the report beside `path`, then renames it: a file is there whole or not at all.
+def from_json(content: bytes, source: str) -> Report:
+    """What `as_json` gave; `source` is what errors call it.
+
+    Raises:
+        UsageError: if it is something else, or of another version.
+    """
+    try:
+        value = schema.parse(content)
+        came = (value.get("format"), value.get("version")) if isinstance(value, dict) else ()
+        if came != (FORMAT, VERSION):
+            raise UsageError(
+                f"{source}: expected {FORMAT} {VERSION}, found "
+                f"{' '.join(map(str, came))[:80] or 'no object'}: measure with one version of "
+                "edgecap"
+            )
+        return schema.from_value(Report, value)
+    except schema.SchemaError as error:
+        raise UsageError(f"{source}: not what edgecap bench --json writes ({error})") from error
+
+
+def read_json(path: str) -> Report:
+    """The report in a file; UsageError if it cannot be read or is something else."""
+    try:
+        with Path(path).open("rb") as file:
+            return from_json(file.read(_MAXIMUM_BYTES), path)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def write_text(option: str, path: str, content: str) -> None:
+    """Writes a file beside `path`, then renames it: it is there whole or not at all.
 
     Raises:
         EdgecapError: if it cannot be written; what was at `path` is still there.
     """
-    content = as_json(report) + "\n"
     place = Path(path)
     try:
         if place.exists() and not place.is_file():
-            place.write_text(content, encoding="ascii")  # a pipe or a device stays where it is
+            place.write_text(content, encoding="utf-8")  # a pipe or a device stays where it is
         else:
-            _replace(place.resolve(), content)
+            with whole_file(place.resolve()) as file:
+                file.write(content.encode())
     except OSError as error:
         raise EdgecapError(
-            f"--json {path}: cannot be written ({error.strerror}): give a file in a folder that "
+            f"{option} {path}: cannot be written ({error.strerror}): give a file in a folder that "
             "you may write to"
         ) from error
-
-
-def _replace(place: Path, content: str) -> None:
-    unfinished = place.with_name(f".{place.name}.{os.getpid()}")
-    try:
-        unfinished.write_text(content, encoding="ascii")
-        unfinished.replace(place)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-
-
-def as_text(report: Report) -> Iterator[str]:
-    """The report as lines of a table."""
-    yield from _conditions(report)
-    measured = [bundle for bundle in report.bundles if isinstance(bundle, Measured)]
-    for bundle in measured:
-        yield from ("", *_measured(bundle))
-    if len(report.bundles) > 1 or not measured:
-        yield from ("", *_comparison(report))
-
-
-def _conditions(report: Report) -> Iterator[str]:
-    machine, photo = report.machine, report.photo
-    cores = UNKNOWN if machine.cores is None else machine.cores
-    yield f"machine   {machine.cpu} ({machine.architecture}), {cores} cores; {machine.system}"
-    yield (
-        f"software  edgecap {machine.edgecap}, Python {machine.python}, numpy {machine.numpy}, "
-        f"Pillow {machine.pillow}"
-    )
-    load = "unknown" if machine.load_average is None else f"{machine.load_average:.2f}"
-    yield f"load      {load} tasks on average over the minute before"
-    if machine.disturbed:
-        yield (
-            f"          that is above {QUIET_LOAD}: other work was running, so these times are "
-            "longer than they need be"
-        )
-    source = "drawn in memory" if photo.path is None else photo.path
-    yield f"photo     {photo.width} x {photo.height}, {photo.file_bytes:,} bytes, {source}"
-
-
-def _measured(bundle: Measured) -> Iterator[str]:
-    setup, sizes, latency = bundle.setup, bundle.sizes, bundle.latency
-    yield f"{bundle.name}: {bundle.path}"
-    yield f"SHA-256 {setup.bundle_sha256}"
-    yield f"{setup.engine} {setup.engine_version}, threads: {setup.threads}"
-    yield f"said {latency.caption!r}, the same in every run"
-    yield ""
-    yield _row("MB (10^6 bytes)", "as it is", "deflated")
-    for name, size in sizes.members.items():
-        yield _row(name, _megabytes(size.bytes), _megabytes(size.deflated_bytes))
-    yield _row("folder, zip file", _megabytes(sizes.folder_bytes), _megabytes(sizes.zip_bytes))
-    yield ""
-    yield _row("ms", "median", "p90", "minimum")
-    for stage, label in STAGES.items():
-        times = latency.stages_ms[stage]
-        yield _row(label, *(f"{time:,.3f}" for time in (times.median, times.p90, times.minimum)))
-    yield (
-        f"  {latency.runs} runs after {latency.warm_up} of warm-up; "
-        f"{latency.steps} steps of the decoder in each"
-    )
-
-
-def _comparison(report: Report) -> Iterator[str]:
-    """One row a bundle. They took turns, so their times can be compared."""
-    yield _row("bundles, in turns", "folder, MB", "zip, MB", "median, ms")
-    for bundle in report.bundles:
-        if isinstance(bundle, Measured):
-            yield _row(
-                bundle.name,
-                _megabytes(bundle.sizes.folder_bytes),
-                _megabytes(bundle.sizes.zip_bytes),
-                f"{bundle.latency.stages_ms['total'].median:,.3f}",
-            )
-        else:
-            yield f"  not measured: {bundle.error}"
-
-
-def _row(name: str, *cells: str) -> str:
-    return f"  {name:18}" + "".join(f"{cell:>12}" for cell in cells)
-
-
-def _megabytes(count: int) -> str:
-    return f"{count / 1e6:,.3f}"

@@ -4,7 +4,6 @@ REQUEST is a file of JSON, `Request`; the answer is written as JSON too, `Answer
 """
 
 import json
-import re
 import statistics
 import sys
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 
 from edgecap import schema
 from edgecap.errors import EdgecapError, EngineError
+from edgecap_bench.memory import peak_memory
 from paper.captioners import STAGES, Captioner, Said
 
 
@@ -91,6 +91,7 @@ def answer(request: Request) -> Answer:
     before = [captioner.caption(photo, request.words) for photo in photos[: request.warm_up]]
     said = [captioner.caption(photo, request.words) for photo in photos]
     memory = peak_memory()
+    assert memory is not None, "TensorFlow's pipeline is measured on Linux and macOS"
     check(request.words, before, said)
     if request.outputs:
         outputs = captioner.outputs(photos[0])
@@ -119,22 +120,6 @@ def check(words: int, before: list[Said], said: list[Said]) -> None:
                 f"the same photo was {' '.join(first.words)!r} and then "
                 f"{' '.join(second.words)!r}: expected the same words each time"
             )
-
-
-def peak_memory() -> int:
-    """The largest resident size of this process so far, in bytes."""
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-        # Unlike `ru_maxrss` it does not count what the parent was before this program began.
-        found = re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)
-    except OSError:
-        found = None
-    if found:
-        return 1_024 * int(found[1])
-    import resource
-
-    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return largest if sys.platform == "darwin" else 1_024 * largest
 
 
 def main(request_file: str, answer_file: str) -> None:

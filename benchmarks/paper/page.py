@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from edgecap_bench.conditions import QUIET_LOAD
+from edgecap_bench.conditions import QUIET_LOAD, QUIET_OTHERS
 from paper.goals import Goal, goals, show_difference
 from paper.markdown import megabytes, table_head, table_row
 from paper.published import Change, Headline, published
-from paper.record import QUIET_OTHERS, Failed, Measured, Record, Scored, Timing
+from paper.record import Failed, Measured, Record, Scored, Timing
 
 NOT_MEASURED = "not measured"
 _MINUTE_MS = 60_000

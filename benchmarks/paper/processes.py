@@ -1,7 +1,6 @@
 """Child processes: what a system takes of memory, and what a converter leaks, ends with them."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -44,13 +43,3 @@ def run_module(
         return f"ended by signal {-child.returncode}"
     lines = [line for line in said.decode(errors="replace").splitlines() if line.strip()]
     return lines[-1].strip()[:300] if lines else f"exit status {child.returncode}"
-
-
-def source_commit() -> str:
-    """The commit of the tree that this file is in, with "-dirty" behind it if it was changed."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    if shutil.which(command[0]) is None:
-        return "unknown"
-    here = Path(__file__).parent
-    found = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
-    return found.stdout.strip() if found.returncode == 0 else "unknown"

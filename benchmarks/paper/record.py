@@ -10,14 +10,12 @@ from typing import Protocol, TypeVar
 
 from edgecap import schema
 from edgecap.errors import UsageError
-from edgecap_bench.conditions import QUIET_LOAD, Machine
+from edgecap_bench.conditions import QUIET_LOAD, QUIET_OTHERS, Machine
 from edgecap_bench.latency import Distribution
 from edgecap_bench.report import Sizes
 from edgecap_converter.storage import whole_file
 
 FORMAT, VERSION = "edgecap-paper", 1
-# Cores: what a quiet system does by itself is a few hundredths.
-QUIET_OTHERS = 0.2
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ import numpy as np
 from edgecap import schema
 from edgecap.errors import EdgecapError, EngineError
 from edgecap.sizes import MemberSize, member_sizes
-from edgecap_bench.conditions import machine
+from edgecap_bench.conditions import machine, source_commit
 from edgecap_bench.latency import Distribution
+from edgecap_bench.load import OtherLoad
 from edgecap_bench.report import Sizes
 from edgecap_converter.progress import progress
 from paper.captioners import STAGES
 from paper.child import Answer, Request
-from paper.load import OtherLoad
-from paper.processes import run_module, source_commit
+from paper.processes import run_module
 from paper.record import Agreement, Failed, Measured, Timing
 from paper.systems import System
 

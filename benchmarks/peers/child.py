@@ -93,7 +93,8 @@ def answer(request: Request, begin: float) -> Answer:
     first = captioner.caption(photos[0], request.words)
     cold_start_ms = 1_000 * (time.time() - begin)
     # Imported late: it is no part of the systems.
-    from paper.child import check, peak_memory
+    from edgecap_bench.memory import peak_memory
+    from paper.child import check
 
     before = [captioner.caption(photo, request.words) for photo in photos[: request.warm_up]]
     said = [captioner.caption(photo, request.words) for photo in photos]

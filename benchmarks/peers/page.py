@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from edgecap_bench.conditions import QUIET_LOAD
+from edgecap_bench.conditions import QUIET_LOAD, QUIET_OTHERS
 from paper.markdown import megabytes, table_head, table_row
 from paper.page import NOT_MEASURED, goal_table
-from paper.record import QUIET_OTHERS, Failed
+from paper.record import Failed
 from peers.architectures import architectures
 from peers.goals import find, goals
 from peers.record import Measured, Record, Timing

@@ -5,10 +5,10 @@ Sizes are bytes, times milliseconds. `edgecap.schema` reads and writes it.
 
 from dataclasses import dataclass
 
-from edgecap_bench.conditions import Machine
+from edgecap_bench.conditions import QUIET_OTHERS, Machine
 from edgecap_bench.latency import Distribution
 from edgecap_bench.report import Sizes
-from paper.record import QUIET_OTHERS, Agreement, Failed
+from paper.record import Agreement, Failed
 
 FORMAT, VERSION = "edgecap-peers", 1
 

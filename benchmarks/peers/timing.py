@@ -8,11 +8,10 @@ from pathlib import Path
 
 from edgecap import schema
 from edgecap.errors import EdgecapError, EngineError
-from edgecap_bench.conditions import machine
+from edgecap_bench.conditions import machine, source_commit
 from edgecap_bench.latency import Distribution
+from edgecap_bench.load import OtherLoad
 from edgecap_converter.progress import progress
-from paper.load import OtherLoad
-from paper.processes import source_commit
 from paper.record import Agreement, Failed
 from paper.timing import WORDS, Plan, distances, sizes
 from peers.child import Answer, Request

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -14,9 +12,9 @@ from edgecap.tokenizer import END_ID, START_ID
 from edgecap_bench.picture import drawn_jpeg
 from edgecap_runtime import Captioner
 from edgecap_runtime.startup import without_engine_notes
-from targets.workbench import Result, Workbench
+from targets.workbench import Result, Workbench, in_turns
 
-MOST_ADDED = 0.15
+MOST_ADDED = 0.05
 PAIRS, WARM_UP = 200, 20
 
 
@@ -31,7 +29,8 @@ def overhead(workbench: Workbench) -> Result:
     expected = captioner.bundle.manifest.input
     pixels = image.load(drawn_jpeg(), expected.width, expected.height, expected.resampling)
     bare = _bare_calls(captioner, pixels)
-    whole_ms, bare_ms = _in_turns(lambda: captioner.caption(pixels), bare)
+    works = (lambda: captioner.caption(pixels), bare)
+    whole_ms, bare_ms = in_turns(works, PAIRS, WARM_UP)
     added = whole_ms / bare_ms - 1
     measured = f"{100 * added:.1f} %: {whole_ms:.3f} ms, the calls {bare_ms:.3f} ms"
     details = f"medians of {PAIRS} pairs, threads: {captioner.threads}"
@@ -80,16 +79,3 @@ def _bare_calls(captioner: Captioner, pixels: image.Array) -> Callable[[], None]
     if chosen != choices[-1]:
         raise EngineError("the bare engine calls do not come to the captioner's words")
     return bare
-
-
-def _in_turns(first: Callable[[], object], second: Callable[[], object]) -> tuple[float, float]:
-    """Medians in milliseconds."""
-    both = (first, second)
-    times: tuple[list[float], list[float]] = ([], [])
-    for turn in range(WARM_UP + PAIRS):
-        for work, spent in zip(both, times, strict=True):
-            begin = time.perf_counter()
-            work()
-            if turn >= WARM_UP:
-                spent.append(1_000 * (time.perf_counter() - begin))
-    return statistics.median(times[0]), statistics.median(times[1])

@@ -10,9 +10,9 @@ from pathlib import Path
 from edgecap.datasets import load_dataset, select
 from edgecap.errors import BundleError, UsageError
 from edgecap.metrics import Scores, constant_caption_floor, score
-from targets.workbench import Result, Workbench
+from targets.workbench import SPLIT, Result, Workbench
 
-SPLIT, PHOTOS = "dev", 1_000
+PHOTOS = 1_000
 LEAST_BLEU_4, LEAST_BEAM_BLEU_4, LEAST_CIDER = 22.0, 24.0, 56.0
 BEAM = 3
 MOST_CIDER_LOST = 0.5

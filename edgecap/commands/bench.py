@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import click
 
 import edgecap_bench
 from edgecap.cli import print_error, print_line
-from edgecap.commands.engine import backend_option, threads_option
 from edgecap.errors import EdgecapError
-from edgecap_runtime.startup import without_engine_notes
-
-if TYPE_CHECKING:
-    from edgecap_bench.latency import Latency
-    from edgecap_bench.report import Failed, Measured, Photo, Report
-    from edgecap_runtime import Captioner
+from edgecap_runtime import options
 
 STANDARD_OUTPUT = "-"
+
+
+def _each(
+    one: click.ParamType[Any], context: click.Context, parameter: click.Parameter, given: str | None
+) -> tuple[Any, ...]:
+    """Values of one type, with commas between them."""
+    if given is None:
+        return (None,)
+    values = [one.convert(part.strip(), parameter, context) for part in given.split(",")]
+    return tuple(dict.fromkeys(values))
 
 
 @click.command()
@@ -26,11 +34,21 @@ STANDARD_OUTPUT = "-"
     "--json", "json_path", metavar="FILE", help="Write the result as JSON; - prints it instead."
 )
 @click.option(
+    "--html", "html_path", metavar="FILE", help="Write a page with charts; needs the extra bench."
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(1, edgecap_bench.MAXIMUM_ROUNDS),
+    default=edgecap_bench.DEFAULT_ROUNDS,
+    show_default=True,
+    help="Turns of each bundle, each in new processes.",
+)
+@click.option(
     "--runs",
     type=click.IntRange(1, edgecap_bench.MAXIMUM_RUNS),
     default=edgecap_bench.DEFAULT_RUNS,
     show_default=True,
-    help="Timed captions with each bundle.",
+    help="Timed captions in each turn.",
 )
 @click.option(
     "--warm-up",
@@ -39,122 +57,155 @@ STANDARD_OUTPUT = "-"
     show_default=True,
     help="Captions before them that are not timed.",
 )
-@threads_option
-@backend_option
+@click.option(
+    "--threads",
+    callback=partial(_each, click.IntRange(1, options.MAXIMUM_THREADS)),
+    metavar="N[,N...]",
+    help=f"Cores to use, 1 to {options.MAXIMUM_THREADS}; several are compared.  "
+    f"[default: all, at most {options.DEFAULT_THREADS}]",
+)
+@click.option(
+    "--backend",
+    callback=partial(_each, click.Choice(options.BACKENDS)),
+    default="auto",
+    metavar="NAME[,NAME...]",
+    show_default=True,
+    help=f"The engine: {', '.join(options.BACKENDS)}; several are compared.",
+)
 @click.option(
     "--photo", "photo_path", metavar="FILE", help="What to caption.  [default: a drawn picture]"
+)
+@click.option(
+    "--data", metavar="DIR", help="A caption corpus: measure quality too; needs the extra bench."
+)
+@click.option(
+    "--split", default="dev", show_default=True, help="With --data: the split to caption."
+)
+@click.option(
+    "--gallery",
+    type=click.IntRange(0, edgecap_bench.MAXIMUM_GALLERY),
+    default=edgecap_bench.DEFAULT_GALLERY,
+    show_default=True,
+    help="With --data and --html: photos that the page shows, the worst first.",
+)
+@click.option(
+    "--baseline", metavar="FILE", help="Compare with an earlier --json FILE; worse exits with 1."
+)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0, 1_000),
+    default=edgecap_bench.DEFAULT_TOLERANCE,
+    show_default=True,
+    help="With --baseline: percent by which a figure may be worse.",
+)
+@click.option(
+    "--host",
+    metavar="USER@HOST",
+    help="Measure there, over ssh; edgecap must be installed there too.",
 )
 @click.pass_context
 def command(
     context: click.Context,
     bundles: tuple[str, ...],
     json_path: str | None,
+    html_path: str | None,
+    rounds: int,
     runs: int,
     warm_up: int,
-    threads: int | None,
-    backend: str,
+    threads: tuple[int | None, ...],
+    backend: tuple[str, ...],
     photo_path: str | None,
+    data: str | None,
+    split: str,
+    gallery: int,
+    baseline: str | None,
+    tolerance: float,
+    host: str | None,
 ) -> None:
-    """Measure how fast and how large bundles are.
+    """Measure how fast, how large and how good bundles are.
 
-    BUNDLE is a folder or file; by default the packaged one. Several take turns, so that their times
-    can be compared. Without --photo a picture is drawn in memory, a JPEG of 500 x 375. Every
-    timed run must give the same words.
+    BUNDLE is a folder or file; by default the packaged one. Several take turns, as several
+    --threads and --backend do, so that their times can be compared. Without --photo a picture is
+    drawn in memory, a JPEG of 500 x 375. Every run must give the same words. The last line is a
+    row to paste where others share theirs.
 
     \b
     Example:  edgecap bench my.edgecap --json result.json
+    Example:  edgecap bench a.edgecap b.edgecap --data flickr8k --html page.html
+    Example:  edgecap bench --host pi@raspberrypi --threads 1,2,4
     """
-    from edgecap_bench.conditions import machine
-    from edgecap_bench.report import FORMAT, VERSION, Failed, Report, as_json
+    from edgecap_bench import remote
+    from edgecap_bench.baseline import compare
+    from edgecap_bench.page.document import as_html, check_extra
+    from edgecap_bench.report import Plan, as_json, read_json, write_text
+    from edgecap_bench.session import Order, carry_out
+    from edgecap_bench.table import as_text
     from edgecap_runtime import default_bundle
-    from edgecap_runtime.interpreter import find_engine
 
-    before = machine()
-    photo, content = _photo(photo_path)
-    find_engine(backend)  # without one, no bundle is at fault
-    paths = bundles or (str(default_bundle()),)
-    results = _measure(paths, threads, backend, content, runs, warm_up)
-    report = Report(FORMAT, VERSION, before, photo, tuple(results))
+    earlier = None if baseline is None else read_json(baseline)
+    order = Order(
+        bundles=bundles or (str(default_bundle()),),
+        backends=backend,
+        threads=threads,
+        plan=Plan(rounds, runs, warm_up),
+        photo=photo_path,
+        dataset=data,
+        split=split,
+    )
+    if html_path is not None:
+        check_extra()
+    with _progress() as advance:
+        if host is None:
+            report, shown = carry_out(order, advance)
+        else:
+            advance(f"measuring on {host}")
+            report, shown = remote.carry_out(host, order), []
+    complaints = [one.error for one in report.failed]
+    comparison = None
+    if earlier is not None:
+        with _noted(complaints):
+            comparison = compare(report, earlier, tolerance)
+            worse = filter(comparison.is_worse, comparison.changes)
+            complaints += [change.complaint() for change in worse]
+    # The result is printed before anything is written that may fail.
     if json_path == STANDARD_OUTPUT:
         print_line(as_json(report))
     else:
-        _show(report, json_path)
-    failures = [result for result in results if isinstance(result, Failed)]
-    for failure in failures:
-        print_error(failure.error)
-    if failures:
+        for line in as_text(report, comparison):
+            print_line(line)
+        if json_path is not None:
+            with _noted(complaints):
+                write_text("--json", json_path, as_json(report) + "\n")
+    if html_path is not None:
+        with _noted(complaints):
+            write_text("--html", html_path, as_html(report, shown[:gallery], len(shown)))
+    for complaint in complaints:
+        print_error(complaint)
+    if complaints:
         context.exit(EdgecapError.exit_code)
 
 
-def _photo(path: str | None) -> tuple[Photo, bytes]:
-    from pathlib import Path
-
-    from edgecap import image
-    from edgecap_bench import picture
-    from edgecap_bench.report import Photo
-
-    if path is None:
-        content = picture.drawn_jpeg()
-        return Photo.of(None, picture.SIZE, content), content
-    size = image.decode(path).size
-    content = Path(path).read_bytes()
-    return Photo.of(path, size, content), content
-
-
-def _measure(
-    paths: tuple[str, ...],
-    threads: int | None,
-    backend: str,
-    photo: bytes,
-    runs: int,
-    warm_up: int,
-) -> list[Measured | Failed]:
-    from edgecap_bench.latency import measure
-
-    loaded = [_load(path, threads, backend) for path in paths]
-    sound = [one for one in loaded if not isinstance(one, EdgecapError)]
-    latencies = iter(measure(sound, photo, runs, warm_up))
-    return [
-        _failed(path, one) if isinstance(one, EdgecapError) else _result(path, one, next(latencies))
-        for path, one in zip(paths, loaded, strict=True)
-    ]
-
-
-def _load(path: str, threads: int | None, backend: str) -> Captioner | EdgecapError:
-    from edgecap_runtime import Captioner
-
+@contextlib.contextmanager
+def _noted(complaints: list[str]) -> Iterator[None]:
+    """What goes wrong inside becomes a complaint, and the command goes on."""
     try:
-        with without_engine_notes():
-            return Captioner.load(path, threads=threads, backend=backend)
+        yield
     except EdgecapError as error:
-        return error
+        complaints.append(str(error))
 
 
-def _result(path: str, captioner: Captioner, latency: Latency | EdgecapError) -> Measured | Failed:
-    from edgecap.sizes import member_sizes
-    from edgecap_bench.conditions import setup
-    from edgecap_bench.report import Measured, Sizes
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """Says what comes, on a terminal, in one line that is gone in the end."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield lambda _: None
+        return
 
-    if isinstance(latency, EdgecapError):
-        return _failed(path, latency)
-    name = captioner.bundle.manifest.name
-    return Measured(path, name, setup(captioner), Sizes.of(member_sizes(path)), latency)
-
-
-def _failed(path: str, error: EdgecapError) -> Failed:
-    from edgecap_bench.report import Failed
-
-    complaint = str(error)
-    return Failed(path, complaint if path in complaint else f"{path}: {complaint}")
-
-
-def _show(report: Report, json_path: str | None) -> None:
-    """Prints the table, even if the file cannot be written."""
-    from edgecap_bench.report import as_text, write_json
+    def show(text: str) -> None:
+        with contextlib.suppress(OSError):
+            click.echo(f"\r{text}\x1b[K", err=True, nl=False)
 
     try:
-        if json_path is not None:
-            write_json(json_path, report)
+        yield show
     finally:
-        for line in as_text(report):
-            print_line(line)
+        show("")

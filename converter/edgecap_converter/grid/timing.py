@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from edgecap.errors import EdgecapError, EngineError
+from edgecap.errors import EdgecapError
 from edgecap_bench.conditions import machine, setup
-from edgecap_bench.latency import WORD, Latency, measure
+from edgecap_bench.latency import WORD, Latency, different_words, measure
 from edgecap_bench.picture import drawn_jpeg
 from edgecap_converter.grid.result import Conditions, Failed, Times
 from edgecap_converter.progress import progress
@@ -55,19 +55,17 @@ def time_bundles(bundles: Sequence[Path]) -> tuple[Conditions | None, list[Times
 
 
 def _turn(captioner: Captioner, photo: bytes, earlier: Sequence[Latency]) -> Latency:
-    (latency,) = measure([captioner], photo, RUNS, WARM_UP)
-    if isinstance(latency, EdgecapError):
-        raise latency
+    latency = measure(captioner, photo, RUNS, WARM_UP)
     if earlier and latency.caption != earlier[0].caption:
-        raise EngineError(
-            f"the same photo was {earlier[0].caption!r} and then {latency.caption!r}: expected the "
-            "same words in every turn"
-        )
+        raise different_words(earlier[0].caption, latency.caption)
     return latency
 
 
 def _medians(turns: Sequence[Latency]) -> Times:
     stages = ("decode", "resize", "encoder", WORD)
     return Times(
-        *(round(statistics.median(one.stages_ms[s].median for one in turns), 4) for s in stages)
+        *(
+            round(statistics.median(statistics.median(one.times_ms[s]) for one in turns), 4)
+            for s in stages
+        )
     )

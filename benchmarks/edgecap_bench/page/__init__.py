@@ -1,0 +1,1 @@
+"""A report as one HTML file with charts: `document.as_html`."""
