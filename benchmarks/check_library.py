@@ -34,9 +34,9 @@ from edgecap.bundle import bundle_sha256  # noqa: E402
 from edgecap.commands.library import Request, caption_library  # noqa: E402
 from edgecap_bench.conditions import QUIET_LOAD, Machine, machine  # noqa: E402
 from edgecap_runtime import Captioner, default_bundle  # noqa: E402
+from edgecap_runtime.found import Found, find  # noqa: E402
 from edgecap_runtime.interpreter import find_engine  # noqa: E402
 from edgecap_runtime.journal import Journal  # noqa: E402
-from edgecap_runtime.library import Found, find  # noqa: E402
 from edgecap_runtime.records import Record  # noqa: E402
 from edgecap_runtime.sources import File, walk  # noqa: E402
 
@@ -118,8 +118,8 @@ def rate(folder: Path, bundle: str, scratch: Path) -> Iterator[Row]:
         photos = [photo for photo in walk(str(part)) if isinstance(photo, File)]
         output = str(scratch / f"rate-{number}.jsonl")
         request = Request(
-            output, bundle, [str(part)], None, lambda: captioner, {}, force=False, retry=False,
-            sidecar=None, overwrite=False, watch=False, poll=None,
+            output, bundle, [str(part)], None, lambda: captioner, {}, cluster=None, force=False,
+            retry=False, sidecar=None, overwrite=False, watch=False, poll=None,
         )  # fmt: skip
         for name in sorted(rates, reverse=bool(number % 2)):
             begin = time.perf_counter()

@@ -25,6 +25,7 @@ COMMANDS = {
     "caption": "Say in a sentence what a photo shows.",
     "inspect": "Show what is in a bundle, and whether it is sound.",
     "bench": "Measure how fast and how large bundles are.",
+    "doctor": "Show what this machine has, and whether edgecap runs on it.",
     "convert": "Train, compress and export a bundle.",
 }
 INTERRUPTED, OUTPUT_CLOSED = 130, 141

@@ -8,12 +8,12 @@ step: `token` int32, `state` and every other encoder output in; `scores` `(1, V)
 import re
 
 from edgecap.errors import BundleError
-from edgecap.manifest import MEMBERS, Graph, Manifest, Tensor
+from edgecap.manifest import DECODER, ENCODER, MEMBERS, TOKENIZER, Graph, Manifest, Tensor
 
 RESAMPLINGS = ("bilinear", "bicubic", "lanczos", "box", "nearest")
 MAXIMUM_SIDE = 4_096
-# A TFLite file is a FlatBuffer: its offsets end here.
-MAXIMUM_MEMBER_BYTES = 2**31 - 1
+# A TFLite file is a FlatBuffer: its offsets end here. Words are read as Python objects.
+MAXIMUM_MEMBER_BYTES = {ENCODER: 2**31 - 1, DECODER: 2**31 - 1, TOKENIZER: 10_000_000}
 MAXIMUM_ELEMENTS = 2**28
 MAXIMUM_WORDS = 1_000
 
@@ -38,7 +38,7 @@ def check_manifest(manifest: Manifest) -> None:
 
     require(manifest.members.keys() == set(MEMBERS), f"must list the members {MEMBERS}")
     for name, member in manifest.members.items():
-        require(0 < member.bytes <= MAXIMUM_MEMBER_BYTES, f"gives {name} an impossible size")
+        require(0 < member.bytes <= MAXIMUM_MEMBER_BYTES[name], f"gives {name} an impossible size")
         require(_SHA256.fullmatch(member.sha256) is not None, f"gives {name} no SHA-256")
 
     encoder_in, encoder_out = _sides(manifest.encoder)

@@ -49,6 +49,10 @@ class OutputError(EdgecapError):
     """A result cannot be written: the disk is full, or another run holds the file."""
 
 
+class ClusterError(EdgecapError):
+    """A machine of a cluster cannot do its part, or the cluster as a whole."""
+
+
 class SidecarError(EdgecapError):
     """A photo's sidecar cannot be read or written."""
 

@@ -1,8 +1,11 @@
-"""Files that appear under their name only when they are whole."""
+"""Files that appear under their name only when they are whole, and folders for what is not yet."""
 
 import contextlib
 import os
-from collections.abc import Iterator
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -40,3 +43,58 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+# Locked while its folder is used. The folder's own lock is for those who make folders in it.
+_IN_USE = ".in-use"
+
+
+@contextlib.contextmanager
+def temporary_folder(
+    place: Path, prefix: str, rescue: Callable[[Path], None] = lambda _: None
+) -> Iterator[Path]:
+    """A new folder in `place`, removed with all in it at the end, however that comes.
+
+    A process that is killed cannot remove its own: the next one does, for which nobody else may
+    name folders there alike. Whether their makers live shows in their locks.
+
+    Args:
+        place: an existing folder.
+        prefix: how the name begins.
+        rescue: called with each folder that was left, before that is removed.
+
+    Raises:
+        OSError: if the disk is full or the folder cannot be written.
+    """
+    with _locked(place, wait=True):
+        for left in place.glob(f"{prefix}*"):
+            with _locked(left / _IN_USE, wait=False) as abandoned:
+                if abandoned:
+                    rescue(left)
+                    shutil.rmtree(left, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
+        stack = contextlib.ExitStack()
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        stack.enter_context(_locked(folder / _IN_USE, wait=False))
+    with stack:
+        yield folder
+
+
+@contextlib.contextmanager
+def _locked(path: Path, wait: bool) -> Iterator[bool]:
+    """Holds the lock of a folder or file, if it can be had; never where there are no such locks."""
+    if sys.platform == "win32":
+        yield False
+        return
+    import fcntl
+
+    # Not every file system has locks either: then nothing is known of other processes.
+    with contextlib.ExitStack() as stack:
+        try:
+            descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT)
+            stack.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError:
+            yield False
+        else:
+            yield True

@@ -33,7 +33,7 @@ def member_sizes(path: str | os.PathLike[str]) -> tuple[MemberSize, ...]:
     with open_storage(path) as storage:
         return (
             _measure(MANIFEST, storage.read(MANIFEST, MAXIMUM_MANIFEST_BYTES)),
-            *(_measure(name, storage.read(name, MAXIMUM_MEMBER_BYTES)) for name in MEMBERS),
+            *(_measure(name, storage.read(name, MAXIMUM_MEMBER_BYTES[name])) for name in MEMBERS),
         )
 
 

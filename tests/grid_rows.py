@@ -30,6 +30,8 @@ from edgecap_converter.grid.run import convert_grid  # noqa: E402
 TINY_BUNDLE = HERE / "data" / "tiny.edgecap"
 LOG = "made.txt"
 """In the working folder, a line for each row that was begun."""
+SPANS = "spans.txt"
+"""Likewise, of `meeting_row`: name, begin and end, monotonic seconds."""
 
 
 def copied_row(request: Conversion) -> Made:
@@ -70,6 +72,25 @@ def copied_row(request: Conversion) -> Made:
         manifest.measured,
         0.0,
     )
+
+
+def meeting_row(request: Conversion) -> Made:
+    """As `copied_row`; a1 and b1 wait for each other, and lost is made in another place."""
+    name = request.output.name.removesuffix(".edgecap")
+    begin, end = time.monotonic(), time.monotonic() + 300
+    request.work.mkdir(parents=True, exist_ok=True)
+    (request.work / f"begun-{name}").touch()
+    other = {"a1": "b1", "b1": "a1"}.get(name, name)
+    while not (request.work / f"begun-{other}").exists():
+        if time.monotonic() > end:
+            raise TimeoutError(f"{other} did not begin")
+        time.sleep(0.05)
+    if name == "lost":
+        request = dataclasses.replace(request, output=request.work / request.output.name)
+    made = copied_row(request)
+    with (request.work / SPANS).open("a") as file:
+        file.write(f"{name} {begin} {time.monotonic()}\n")
+    return made
 
 
 def know_tiny() -> None:

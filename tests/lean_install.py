@@ -33,14 +33,17 @@ import edgecap, edgecap_runtime
 here = pathlib.Path(sysconfig.get_path("purelib"))
 installed = [d for d in importlib.metadata.distributions()
              if d.metadata["Name"] not in ("pip", "setuptools")]
-files = {here / f for d in installed for f in d.files if f.suffix != ".pyc"}
+files = {here / f for d in installed for f in d.files or () if f.suffix != ".pyc"}
 names = ("tensorflow", "keras", "tf_keras", "tflite_runtime", "ai_edge_litert")
 print(json.dumps({
     "python": sys.version_info[:3],
     "distributions": sorted(d.metadata["Name"] for d in installed),
     "importable": [n for n in names if importlib.util.find_spec(n)],
     "in_place": all(here in pathlib.Path(m.__file__).parents for m in (edgecap, edgecap_runtime)),
+    # Debian's packages do not say which files are theirs.
+    "complete": all(d.files is not None for d in installed),
     "megabytes": sum(f.stat().st_size for f in files) / 1e6,
+    "bundle_megabytes": sum(f.stat().st_size for f in files if "bundles" in f.parts) / 1e6,
 }))
 """
 
@@ -71,11 +74,15 @@ class Environment:
         self.empty.mkdir(parents=True)
         subprocess.run([python, "-m", "venv", folder / "venv"], check=True)
 
+    def program(self, name: str | Path) -> list[str | Path]:
+        """What starts a program that is installed here."""
+        return [self.programs / name]
+
     def run(self, *command: str | Path, status: int = 0) -> str:
         """What a program prints on standard output. If it shall fail: its one line of error."""
         surroundings = {k: v for k, v in os.environ.items() if not k.startswith(SURROUNDINGS)}
         done = subprocess.run(
-            [self.programs / command[0], *command[1:]],
+            [*self.program(command[0]), *command[1:]],
             cwd=self.empty,
             env=surroundings,
             stdin=subprocess.DEVNULL,

@@ -19,6 +19,8 @@ FOLDERS = {
 }
 BASE = ("edgecap", "edgecap_runtime", "edgecap_bench")
 TENSORFLOW = ("tensorflow", "tf_keras", "keras", "tensorflow_model_optimization")
+# What only the extra `cluster` brings.
+CLUSTER = ("ray", "pyarrow", "fsspec")
 
 # Package or module -> those of our packages that it may import; the longest name that fits
 # counts. `edgecap.commands` stands for the command line here: nobody else may import it.
@@ -104,21 +106,21 @@ def test_dependencies_point_one_way(name: str) -> None:
             assert target in allowed, f"{name} may not import {one}"
 
 
-def test_base_can_be_imported_without_tensorflow() -> None:
+def test_base_can_be_imported_without_tensorflow_and_ray() -> None:
     names = [n for n in MODULES if n.split(".")[0] in BASE and not n.endswith("__main__")]
     imports = python(
         f"""
 import importlib, sys
 
-class NoTensorFlow:
+class NoExtras:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {TENSORFLOW}:
+        if name.split(".")[0] in {(*TENSORFLOW, *CLUSTER)}:
             raise ImportError(name + " is kept out by this test")
 
-sys.meta_path.insert(0, NoTensorFlow())
+sys.meta_path.insert(0, NoExtras())
 for name in {names}:
     importlib.import_module(name)
-print(*(name for name in {TENSORFLOW} if name in sys.modules))
+print(*(name for name in {(*TENSORFLOW, *CLUSTER)} if name in sys.modules))
 """
     )
     assert not imports
@@ -126,7 +128,7 @@ print(*(name for name in {TENSORFLOW} if name in sys.modules))
 
 @pytest.mark.parametrize("name", [*FOLDERS, "edgecap.cli"])
 def test_importing_a_package_imports_nothing_heavy(name: str) -> None:
-    heavy = ("numpy", "PIL", "ai_edge_litert", "tflite_runtime", *TENSORFLOW)
+    heavy = ("numpy", "PIL", "ai_edge_litert", "tflite_runtime", *TENSORFLOW, *CLUSTER)
     imports = python(f"import sys, {name}; print(*(n for n in {heavy} if n in sys.modules))")
     assert not imports
 

@@ -257,7 +257,31 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tiny, tmp_path):
     members = {**contents(tiny), ENCODER: bytes(100_000_000)}
     path = write_members(tmp_path / "bomb.edgecap", packed(members))
     assert path.stat().st_size < 1_000_000
-    assert f"{ENCODER} has " in refusal(path)
+    assert f"{ENCODER} is packed in a way that bundles are not" in refusal(path)
+
+
+def test_a_bomb_that_its_manifest_vouches_for_is_refused_too(members, opened, tmp_path):
+    path = tmp_path / "bomb.edgecap"
+    write_bundle(path, opened.manifest, {**members, ENCODER: bytes(100_000_000)}, as_zip=True)
+    assert f"{ENCODER} is packed in a way that bundles are not" in refusal(path)
+
+
+def test_a_directory_of_many_members_is_not_read(tiny, tmp_path):
+    many = [(f"{index:0200}", b"", zipfile.ZIP_STORED) for index in range(1_000)]
+    path = write_members(tmp_path / "many.edgecap", [*packed(contents(tiny)), *many])
+    assert "lists more members than a bundle has" in refusal(path)
+
+
+def test_a_link_in_a_zip_file_is_not_followed(tiny, tmp_path):
+    path = tmp_path / "link.edgecap"
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in contents(tiny).items():
+            info = zipfile.ZipInfo(name)
+            if name == TOKENIZER:
+                info.external_attr = (stat.S_IFLNK | 0o777) << 16
+                content = b"/etc/passwd"
+            file.writestr(info, content)
+    assert f"{TOKENIZER} has 11 bytes" in refusal(path)
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
@@ -361,6 +385,7 @@ def with_fields(tensors, which, **fields):
         (None, {"maximum_words": 10**9}),
         (None, {"maximum_words": True}),
         (None, {"members": {}}),
+        (None, {"members": {name: {"bytes": 10**8, "sha256": "0" * 64} for name in MEMBERS}}),
         (None, {"surprise": 1}),
         (None, {"licence": None}),
         (None, {"licence": "\ud800"}),
@@ -413,6 +438,13 @@ def test_a_vocabulary_of_another_size_is_refused(remade, opened):
     words = opened.tokenizer.words[:-1]
     path = remade({TOKENIZER: Tokenizer(words).to_json()})
     assert f"has {len(words)} words and the decoder {len(words) + 1}" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"[" * 100_000, b"NaN", b"\xff", b'{"format": NaN}', b"1" * 10_000, b'"' * 9]
+)
+def test_a_tokenizer_of_anything_else_is_refused(remade, content):
+    assert "tokenizer: " in refusal(remade({TOKENIZER: content}))
 
 
 def test_a_tokenizer_that_is_none_is_refused(remade):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 import warnings
 import zlib
 from pathlib import Path
@@ -20,6 +21,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from edgecap import image as photos
+from edgecap import photo_file
 from edgecap.errors import ImageError, UsageError
 
 WHITE = (255, 255, 255)
@@ -444,18 +446,29 @@ def test_bad_exif_leaves_the_photo_as_it_is_stored():
                 assert (decoded(encode(picture, form, exif=exif)) == plain).all()
 
 
-def test_exif_of_more_than_a_megabyte_is_not_unpacked():
+def exif_that_grows(tags, size):
+    """EXIF whose tags, after the orientation, all hold the same `size` bytes."""
+    begin = 8 + 2 + 12 * (tags + 1) + 4
+    entries = struct.pack("<HHII", 0x0112, 3, 1, 3)
+    entries += b"".join(struct.pack("<HHII", 40_000 + i, 7, size, begin) for i in range(tags))
+    head = b"II*\0" + struct.pack("<IH", 8, tags + 1)
+    return b"Exif\0\0" + head + entries + bytes(4 + size)
+
+
+@pytest.mark.parametrize(
+    ("form", "tags", "size"), [("PNG", 20_000, 500_000), ("JPEG", 2_000, 40_000)]
+)
+def test_of_exif_nothing_but_the_orientation_is_unpacked(form, tags, size):
     picture = blocks()
-    data = encode(
-        Image.fromarray(picture), "PNG", exif=orientation_exif(3).tobytes() + bytes(2**20)
-    )
-    start = time.perf_counter()
-    assert (decoded(data) == picture).all()
-    assert time.perf_counter() - start < 1
-    data = encode(
-        Image.fromarray(picture), "PNG", exif=orientation_exif(3).tobytes() + bytes(2**19)
-    )
-    assert (decoded(data) == picture[::-1, ::-1]).all()
+    options = {"quality": 100, "subsampling": 0} if form == "JPEG" else {}
+    data = encode(Image.fromarray(picture), form, exif=exif_that_grows(tags, size), **options)
+    tracemalloc.start()
+    try:
+        turned = decoded(data)
+        assert tracemalloc.get_traced_memory()[1] < 8 * len(data) + 1_000_000
+    finally:
+        tracemalloc.stop()
+    assert_close(turned, picture[::-1, ::-1], 3)
 
 
 def test_xmp_orientation_counts_where_there_is_no_exif():
@@ -538,7 +551,7 @@ def test_a_webp_bomb_is_refused_by_its_header():
 
 
 def test_the_pixel_limit_is_exact(monkeypatch):
-    monkeypatch.setattr(photos, "MAXIMUM_PIXELS", 100)
+    monkeypatch.setattr(photo_file, "MAXIMUM_PIXELS", 100)
     for make in (lambda image: encode(image, "PNG"), np.asarray, lambda image: image):
         assert photos.decode(make(Image.new("RGB", (20, 5)))).size == (20, 5)
         assert "is 101 x 1 pixels" in refusal(make(Image.new("RGB", (101, 1))))
@@ -562,18 +575,28 @@ def test_what_decoding_would_hold_is_limited(monkeypatch):
         ("JPEG", (("progressive", True), ("subsampling", 0))): 4 + 6,
         ("JPEG", (("progressive", True), ("subsampling", 2))): 4 + 3,
     }
+    header = 4_000  # bytes at most: what stands before the pixels counts three times
     for (form, options), need in needs.items():
         data = encode(image, form, **dict(options))
-        monkeypatch.setattr(photos, "MAXIMUM_MEMORY", need * 120_000 + len(data))
+        files = 4 if form == "WEBP" else 1  # it is read whole
+        limit = exact_memory(data, monkeypatch)
+        assert 0 <= limit - need * 120_000 - files * len(data) < 3 * header
         assert photos.decode(data).size == (400, 300)
-        monkeypatch.setattr(photos, "MAXIMUM_MEMORY", need * 120_000 + len(data) - 1)
-        assert f"decode, over {need * 120_000 + len(data) - 1:,}; resize it" in refusal(data)
     # At half its scale, a progressive photo needs as many coefficients.
-    limit = 3 * 120_000 + 4 * 200 * 150 + len(data)
-    monkeypatch.setattr(photos, "MAXIMUM_MEMORY", limit)
+    limit = exact_memory(data, monkeypatch, minimum_size=(50, 37))
+    assert 0 <= limit - 3 * 120_000 - 4 * 200 * 150 - len(data) < 3 * header
     assert photos.decode(data, (50, 37)).size == (200, 150)
-    monkeypatch.setattr(photos, "MAXIMUM_MEMORY", limit - 1)
-    assert f"takes {limit:,} bytes to decode" in refusal(data, minimum_size=(50, 37))
+
+
+def exact_memory(data, monkeypatch, **options):
+    """What decoding is said to take; from here on exactly that is allowed."""
+    monkeypatch.setattr(photo_file, "MAXIMUM_MEMORY", 0)
+    found = re.search(r"takes ([\d,]+) bytes to decode, over 0; resize", refusal(data, **options))
+    said = int(found[1].replace(",", ""))
+    monkeypatch.setattr(photo_file, "MAXIMUM_MEMORY", said - 1)
+    assert "bytes to decode, over" in refusal(data, **options)
+    monkeypatch.setattr(photo_file, "MAXIMUM_MEMORY", said)
+    return said
 
 
 def test_conversion_never_copies_a_large_photo_whole(monkeypatch):

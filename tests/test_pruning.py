@@ -27,7 +27,15 @@ from edgecap_converter.plan import (
     DecoderSize,
     TrainingSettings,
 )
-from edgecap_converter.pruning import RAMP, PruningTrainer, prunable, require_zeros
+from edgecap_converter.pruning import (
+    BLOCK,
+    MOST,
+    RAMP,
+    PruningTrainer,
+    prunable,
+    require_zeros,
+    shares,
+)
 from edgecap_converter.training import DecoderTrainer
 
 WORDS = (*SPECIAL_TOKENS, "a", "red", "blue", "ball")
@@ -36,6 +44,12 @@ SIZE = DecoderSize(features=8, attention=8, embedding=8, hidden=16)
 SPARSITY = 0.8
 # 8 captions, 4 a step.
 STEPS = 2
+PRUNED = [
+    "embedding_words/embeddings",
+    "cell_gates/kernel",
+    "head_narrow/kernel",
+    "head_words/kernel",
+]
 
 
 def _trainer() -> tuple[Model, DecoderTrainer]:
@@ -71,14 +85,12 @@ def _run(folder: Path) -> tuple[checkpoints.Arrays, History]:
 def test_kernels_and_embeddings_are_pruned_biases_and_the_projection_are_not() -> None:
     model, _ = _trainer()
     names = [weight.name.split(":")[0] for weight in prunable(model.decoder.models[1:])]
-    assert names == [
-        "embedding_words/embeddings", "cell_gates/kernel",
-        "head_narrow/kernel", "head_words/kernel",
-    ]  # fmt: skip
+    assert names == PRUNED
 
 
 def test_sparsity_follows_the_polynomial_and_then_stays() -> None:
     weights, trainer = _pruning()
+    targets = shares(weights, SPARSITY)
     total = STEPS * SETTINGS.epochs
     last = int(RAMP * total)
     assert trainer.earliest == 1  # the ramp of 4 steps ends with the second epoch
@@ -87,10 +99,41 @@ def test_sparsity_follows_the_polynomial_and_then_stays() -> None:
         for _ in trainer.epoch(epoch):
             done += 1
             # Zhu and Gupta 2017, from 0, to the power of 3.
-            expected = SPARSITY * (1 - (1 - min(1, done / last)) ** 3)
-            for weight, share in zip(weights, _zeros(weights), strict=True):
-                assert share == pytest.approx(expected, abs=0.5 / weight.numpy().size + 1e-6)
+            reached = 1 - (1 - min(1, done / last)) ** 3
+            for weight, target, share in zip(weights, targets, _zeros(weights), strict=True):
+                block = BLOCK / weight.numpy().size
+                # Half a block more or less; one block stays.
+                expected = min(target * reached, 1 - block)
+                assert share == pytest.approx(expected, abs=block / 2 + 1e-6)
     assert done == total
+
+
+def test_dense_layers_and_word_vectors_have_one_threshold_convolutions_one_share() -> None:
+    tensorflow = make_reproducible()
+    small, large = np.full((4, 8), 1.0, np.float32), np.full((12, 8), 2.0, np.float32)
+    small[:, 0] = 3  # a block that is large where the others are small
+    kernels = [tensorflow.Variable(value) for value in (small, large, np.ones((3, 3, 2, 4)))]
+    assert shares(kernels, 0.2) == [7 / 8, 0, 0.2]
+    assert shares(kernels, 0.9) == [7 / 8, MOST, 0.9]
+    assert shares(kernels[2:], 0.5) == [0.5]
+
+
+def test_the_share_of_all_weights_is_the_one_asked_for() -> None:
+    weights, _ = _pruning()
+    sizes = [weight.numpy().size for weight in weights]
+    found = np.average(shares(weights, SPARSITY), weights=sizes)
+    assert found == pytest.approx(SPARSITY, abs=BLOCK / sum(sizes))
+
+
+def test_zeros_stand_side_by_side_as_the_export_has_them() -> None:
+    weights, trainer = _pruning()
+    for epoch in range(SETTINGS.epochs):
+        list(trainer.epoch(epoch))
+    vectors, *kernels = (weight.numpy() for weight in weights)
+    exported = np.concatenate([vectors.ravel(), *(kernel.T.ravel() for kernel in kernels)])
+    blocks = exported.reshape(-1, BLOCK) == 0
+    assert 0.7 < blocks.all(axis=1).mean() < 0.9
+    assert (blocks.all(axis=1) == blocks.any(axis=1)).all()
 
 
 def test_zeros_stay_zeros_where_no_more_are_made() -> None:
@@ -140,7 +183,8 @@ def test_an_epoch_before_the_sparsity_is_reached_is_never_the_best(
     monkeypatch.setattr(DecoderTrainer, "dev_captions", lambda _: next(said))
     kept, history = _run(tmp_path)
     assert [epoch["cider"] > 0 for epoch in history] == [True, False, False, False]
-    assert (kept["head_words/kernel"] == 0).mean() == pytest.approx(SPARSITY, abs=0.01)
+    zeros = sum(int((kept[name] == 0).sum()) for name in PRUNED)
+    assert zeros / sum(kept[name].size for name in PRUNED) == pytest.approx(SPARSITY, abs=0.01)
 
 
 def test_an_export_that_lost_the_zeros_is_refused() -> None:

@@ -16,21 +16,19 @@ import numpy as np
 import PIL
 
 import edgecap
+from edgecap.machine import UNKNOWN, instructions, processor
 from edgecap_bench.heat import Heat, governor, heat, throttling
 from edgecap_bench.load import OtherLoad
 
 if TYPE_CHECKING:
     from edgecap_runtime import Captioner
 
-UNKNOWN = "unknown"
 # With more than one task running, some of them wait on the smallest machines.
 QUIET_LOAD = 1.0
 # Cores: what a quiet system does by itself is a few hundredths.
 QUIET_OTHERS = 0.2
 
 _X86 = ("x86_64", "amd64", "i386", "i686")
-# A board's name says more than that of its cores: a Raspberry Pi gives "Model" beside them.
-_MODELS = (r"^Model\s*:\s*(.+)$", r"^model name\s*:\s*(.+)$")
 # What the kernels of the engines make use of: vectors, and products of bytes.
 _FEATURES = re.compile(
     r"sse4_1|sse4_2|avx|avx2|fma|f16c|avx_vnni|avx512\w+|amx_\w+"
@@ -141,7 +139,7 @@ def machine() -> Machine:
     """This machine now; what cannot be read is `UNKNOWN` or None, never an error."""
     family = platform.machine()
     return Machine(
-        cpu=_cpu(),
+        cpu=processor(),
         architecture="x86" if family.lower() in _X86 else family or UNKNOWN,
         cores=os.cpu_count(),
         system=f"{platform.system()} {platform.release()}".strip() or UNKNOWN,
@@ -182,29 +180,14 @@ def _distribution() -> str:
     return platform.platform(terse=True) or UNKNOWN
 
 
-def _cpu_information() -> str:
-    try:
-        return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:  # no Linux
-        return ""
-
-
 def _features() -> tuple[str, ...] | None:
-    # "flags" on x86, "Features" on Arm.
-    listed = re.search(r"^(?:flags|Features)\s*:(.*)$", _cpu_information(), re.MULTILINE)
-    return tuple(filter(_FEATURES.fullmatch, listed[1].split())) if listed else None
-
-
-def _cpu() -> str:
-    text = _cpu_information()
-    for pattern in _MODELS:
-        if found := re.search(pattern, text, re.MULTILINE):
-            return found[1].strip()
-    return platform.processor() or UNKNOWN
+    return tuple(sorted(filter(_FEATURES.fullmatch, instructions()))) or None
 
 
 def _load_average() -> float | None:
+    if not hasattr(os, "getloadavg"):  # Windows
+        return None
     try:
         return round(os.getloadavg()[0], 2)
-    except (AttributeError, OSError):  # Windows has none
+    except OSError:
         return None

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from edgecap_bench.conditions import UNKNOWN, Conditions
+from edgecap.machine import UNKNOWN
 from edgecap_bench.latency import STAGES, TOTAL, Distribution
 
 if TYPE_CHECKING:
     from edgecap_bench.baseline import Comparison
+    from edgecap_bench.conditions import Conditions
     from edgecap_bench.heat import Heat
     from edgecap_bench.report import Measured, Quality, Report
 

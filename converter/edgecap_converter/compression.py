@@ -6,6 +6,7 @@ the decoder then learns from what the compressed encoder gives.
 """
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -57,8 +58,11 @@ def _stages(model: Model, encoder: Recipe, decoder: Recipe, plan: Plan) -> Itera
         yield Stage(_name("encoder", encoder), plan.encoder_retraining, build, _details(encoder))
     if decoder.trains:
         name, details = _name("decoder", decoder), _details(decoder)
+        # With fewer weights it overfits less (Han et al. 2015, section 3.2).
+        dropout = plan.decoder_retraining.dropout * math.sqrt(1 - decoder.sparsity)
+        settings = dataclasses.replace(plan.decoder_retraining, dropout=dropout)
         build = _decoder_trainer(decoder, train_decoder, ramp=True)
-        yield Stage(name, plan.decoder_retraining, build, details)
+        yield Stage(name, settings, build, details)
         if "sequence_epochs" in model.configuration.training:
             build = _decoder_trainer(decoder, train_on_sequences, ramp=False)
             yield Stage(f"{name}_sequence", plan.sequence_retraining, build, details)

@@ -91,7 +91,7 @@ ENCODER_RETRAINING = FineTuningSettings(
     largest_grid=4_096,
     averaging=0.0,
 )
-DECODER_RETRAINING = TrainingSettings(epochs=3, learning_rate=5e-4)
+DECODER_RETRAINING = TrainingSettings(epochs=6)
 # Only of a decoder that was so trained before: words alone would undo it.
 SEQUENCE_RETRAINING = SequenceSettings(epochs=3, learning_rate=1e-4, averaging=0.0)
 

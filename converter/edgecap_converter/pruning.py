@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from edgecap.errors import ConversionError
 from edgecap.manifest import Weights
@@ -19,6 +20,13 @@ RAMP = 0.6
 """Share of the steps in which the sparsity rises to its target; the rest recovers."""
 # Renewals of the masks on the way: each sorts all weights.
 RENEWALS = 20
+BLOCK = 4
+"""Weights of dense layers and word vectors that become zero together.
+
+One by one, the places of 80 % zeros alone hold 0.72 bits a weight, and a deflated int8 decoder
+keeps 0.37 to 0.40 of its size; in blocks of four it keeps 0.30."""
+# Of one variable: without any weights a layer passes nothing on.
+MOST = 0.98
 
 
 class PruningTrainer:
@@ -31,7 +39,7 @@ class PruningTrainer:
         Args:
             trainer: changes the weights; it must give those of its last step, no mean of weights.
             models: Keras models; what `prunable` finds in them is pruned.
-            sparsity: share of each tensor that becomes zero, 0..1.
+            sparsity: share of the weights that becomes zero, 0..1; see `shares`.
             total_steps: of all epochs. 0 keeps at zero what is zero already, and makes no more.
         """
         tensorflow = import_tensorflow()
@@ -48,18 +56,26 @@ class PruningTrainer:
         # The schedule has its last value at its last step: it must be one of the renewals.
         last = frequency * max(1, ramp // frequency)
         self.earliest = max(0, -(-last // trainer.steps) - 1) if total_steps else 0
-        # Zhu and Gupta 2017: fast at first, then ever slower.
-        schedule = decay(0.0, sparsity, 0, last, power=3, frequency=frequency)
         self._done = tensorflow.Variable(0, trainable=False, dtype=tensorflow.int64)
-        thresholds = [tensorflow.Variable(0.0, trainable=False) for _ in self._masks]
-        triples = list(zip(prunable(models), self._masks, thresholds, strict=True))
-        pruning = pruning_impl.Pruning(self._done.value, triples, schedule, (1, 1), "AVG")
+        weights = prunable(models)
+        prunings = []
+        for weight, mask, share in zip(
+            weights, self._masks, shares(weights, sparsity), strict=True
+        ):
+            # Zhu and Gupta 2017: fast at first, then ever slower.
+            schedule = decay(0.0, share, 0, last, power=3, frequency=frequency)
+            triple = (weight, mask, tensorflow.Variable(0.0, trainable=False))
+            block = block_shape(weight)
+            prunings.append(
+                pruning_impl.Pruning(self._done.value, [triple], schedule, block, "AVG")
+            )
 
         @tensorflow.function(autograph=False)  # type: ignore[untyped-decorator]
         def prune() -> None:
-            if total_steps:
-                pruning.conditional_mask_update()
-            pruning.weight_mask_op()
+            for pruning in prunings:
+                if total_steps:
+                    pruning.conditional_mask_update()
+                pruning.weight_mask_op()
 
         self._prune = prune
 
@@ -112,6 +128,43 @@ def prunable(models: Sequence[Any]) -> list[Any]:
         if PruneRegistry.supports(layer)
         for weight in PruneRegistry.make_prunable(layer).get_prunable_weights()
     ]
+
+
+def shares(weights: Sequence[Any], sparsity: float) -> list[float]:
+    """The sparsity of each variable, 0..1, so that `sparsity` of all weights is zero.
+
+    Convolutions are followed by normalization, so the size of one's weights says nothing beside
+    another's: each loses the same share. Dense layers and word vectors have one threshold, since
+    some can spare more than others (Blalock et al. 2020, section 7.3, compare the two ways).
+    """
+    flat = [_block_means(weight) for weight in weights if weight.shape.rank == 2]
+    threshold = np.quantile(np.concatenate(flat), sparsity) if flat else 0.0
+    found = (float(np.mean(values <= threshold)) for values in flat)
+    return [min(next(found), MOST) if weight.shape.rank == 2 else sparsity for weight in weights]
+
+
+def _block_means(weight: Any) -> npt.NDArray[np.float32]:
+    """Of each weight's block, by which it stays or goes."""
+    from tensorflow_model_optimization.python.core.sparsity.keras.pruning_utils import (
+        factorized_pool,
+    )
+
+    absolute, block = abs(weight.value()), block_shape(weight)
+    if block == (1, 1):
+        return np.ravel(absolute.numpy())
+    pooled = factorized_pool(absolute, block, "AVG", block, "SAME")
+    return np.repeat(np.ravel(pooled.numpy()), BLOCK)
+
+
+def block_shape(weight: Any) -> tuple[int, int]:
+    """Which neighbours become zero together: those that are neighbours in the exported file.
+
+    There a dense kernel `(inputs, outputs)` stands transposed, vectors of words `(V, E)` as they
+    are. tensorflow-model-optimization knows no blocks of convolutions, nor of a single row.
+    """
+    if weight.shape.rank != 2 or 1 in weight.shape:
+        return (1, 1)
+    return (1, BLOCK) if "embeddings" in weight.name else (BLOCK, 1)
 
 
 def require_zeros(half: str, models: Sequence[Any], exported: Sequence[Weights]) -> None:

@@ -1,7 +1,6 @@
 """Where caches and checkpoints are written."""
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -27,15 +26,15 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def working_folder(place: Path, prefix: str) -> Iterator[Path]:
-    """A new folder in `place`, for intermediate files; removed with all in it at the end.
+    """`edgecap.files.temporary_folder`, for intermediate files.
 
     Raises:
         ConversionError: if the disk is full or the folder cannot be written.
     """
     try:
         place.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=prefix, dir=place) as name:
-            yield Path(name)
+        with files.temporary_folder(place, prefix) as folder:
+            yield folder
     except OSError as error:
         raise cannot_write(place, error) from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,12 +18,14 @@ from edgecap_runtime.startup import without_collections, without_engine_notes
 
 if TYPE_CHECKING:
     from edgecap_runtime import Captioner, Result
+    from edgecap_runtime.cluster import ClusterCaptioner
+    from edgecap_runtime.isolated import IsolatedCaptioner
     from edgecap_runtime.sources import Photo
 
 STANDARD_INPUT, STANDARD_INPUT_DESCRIPTOR = "-", 0
 # Option -> the one that it is nothing without.
 _NEEDS = {
-    **dict.fromkeys(("force", "retry", "sidecar", "watch"), "output"),
+    **dict.fromkeys(("cluster", "force", "retry", "sidecar", "watch"), "output"),
     **{"overwrite": "sidecar", "poll": "watch"},
 }
 _IN_A_COLUMN = str.maketrans({"\t": "\\t", "\n": "\\n"})
@@ -48,6 +50,12 @@ _IN_A_COLUMN = str.maketrans({"\t": "\\t", "\n": "\\n"})
 @threads_option
 @backend_option
 @click.option(
+    "--isolate",
+    is_flag=True,
+    help="Run the graphs in a child process: one that crashes or hangs costs that photo only. "
+    "Linux.",
+)
+@click.option(
     "--from",
     "list_path",
     metavar="FILE",
@@ -64,6 +72,13 @@ _IN_A_COLUMN = str.maketrans({"\t": "\\t", "\n": "\\n"})
     "--output",
     metavar="FILE",
     help="Write into FILE, a .jsonl or .csv; started again, go on where it stopped.",
+)
+@click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    help="With --output: on the machines of a Ray cluster, auto, local or HOST:PORT; --output is "
+    "then a folder of shards, NAME.jsonl or NAME.parquet, and it and the photos may be addresses "
+    "such as s3://BUCKET/NAME.",
 )
 @click.option("--force", is_flag=True, help="Caption again what --output has.")
 @click.option("--retry", is_flag=True, help="Try again what failed according to --output.")
@@ -89,9 +104,11 @@ def command(
     max_words: int | None,
     threads: int | None,
     backend: str,
+    isolate: bool,
     list_path: str | None,
     timeout: float,
     output: str | None,
+    cluster: str | None,
     force: bool,
     retry: bool,
     sidecar: str | None,
@@ -111,6 +128,7 @@ def command(
     \b
     Example:  edgecap caption holiday/ --json
     Example:  edgecap caption photos/ --output captions.jsonl --sidecar xmp
+    Example:  edgecap caption s3://bucket/photos --cluster auto --output s3://bucket/said.parquet
     """
     if not images and list_path is None:
         raise click.UsageError("No photo given: expected IMAGE... or --from FILE.")
@@ -121,19 +139,28 @@ def command(
             raise click.UsageError(f"--{option} needs --{needed}.")
     if as_json and output is not None:
         raise click.UsageError("--json is for standard output; --output FILE.jsonl gives the same.")
+    if isolate and cluster is not None:
+        raise click.UsageError("--isolate is for one machine: leave out --cluster.")
     one = list_path is None and len(images) == 1 and _is_one_photo(images[0])
     print_result = _print_json if as_json else partial(_print_text, with_path=not one)
 
     with contextlib.ExitStack() as stack:
         listed = _open_list(list_path, stack)
-        load = partial(_load, bundle, threads, backend)
+        engine = (bundle, threads, backend)
+        load: Callable[[], Captioner | IsolatedCaptioner] = partial(_load, *engine)
+        if isolate:
+            load = partial(_load_isolated, *engine, stack)
         if output is not None:
             from edgecap.commands.library import Request, caption_library
 
             search = {"beam": beam, "maximum_words": max_words}
             lines = None if listed is None else sources.lines(listed)
-            chosen = (force, retry, sidecar, overwrite, watch, poll)
-            request = Request(output, bundle, images, lines, load, search, *chosen)
+            chosen = (cluster, force, retry, sidecar, overwrite, watch, poll)
+            request = Request(
+                output, bundle, images, lines,
+                load if cluster is None else partial(_connect, cluster, bundle, threads, backend),
+                search, *chosen,
+            )  # fmt: skip
             context.exit(caption_library(request))
         photos = _photos(images, listed, timeout)
         results = _results(load(), photos, one, beam, max_words)
@@ -151,6 +178,24 @@ def _load(bundle: str | None, threads: int | None, backend: str) -> Captioner:
         from edgecap_runtime import Captioner
 
         return Captioner.load(bundle, threads=threads, backend=backend)
+
+
+def _connect(
+    address: str, bundle: str | None, threads: int | None, backend: str
+) -> ClusterCaptioner:
+    from edgecap_runtime.cluster import ClusterCaptioner
+
+    return ClusterCaptioner(address, bundle, threads=threads, backend=backend)
+
+
+def _load_isolated(
+    bundle: str | None, threads: int | None, backend: str, stack: contextlib.ExitStack
+) -> IsolatedCaptioner:
+    from edgecap_runtime.isolated import IsolatedCaptioner
+
+    captioner = IsolatedCaptioner(bundle, threads=threads, backend=backend)
+    stack.callback(captioner.close)
+    return captioner
 
 
 def _is_one_photo(argument: str) -> bool:
@@ -179,7 +224,11 @@ def _photos(images: tuple[str, ...], listed: int | None, timeout: float) -> Iter
 
 
 def _results(
-    captioner: Captioner, photos: Iterator[Photo], one: bool, beam: int, max_words: int | None
+    captioner: Captioner | IsolatedCaptioner,
+    photos: Iterator[Photo],
+    one: bool,
+    beam: int,
+    max_words: int | None,
 ) -> Generator[Result[Photo]]:
     from edgecap_runtime import Result
 

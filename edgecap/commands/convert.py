@@ -95,8 +95,8 @@ def _kind(path: str) -> Any:
 
 # What holds for every row of a grid; the other options are the rows' own.
 _OF_ALL_ROWS = (
-    "grid", "data", "output", "work", "as_zip", "encoder_weights", "seed", "calibration_photos",
-    "licence",
+    "grid", "cluster", "data", "output", "work", "as_zip", "encoder_weights", "seed",
+    "calibration_photos", "licence",
 )  # fmt: skip
 
 
@@ -113,6 +113,12 @@ _OF_ALL_ROWS = (
     "--grid",
     metavar="GRID",
     help=f"Make every bundle of a grid: {', '.join(built_in_grids())}, or a file.",
+)
+@click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    help="With --grid: rows of different encoders at once, on the machines of a Ray cluster that "
+    "share all folders: auto, local or HOST:PORT.",
 )
 @click.option(
     "--work",
@@ -194,6 +200,7 @@ def command(
     data: Path,
     output: Path,
     grid: str | None,
+    cluster: str | None,
     work: Path,
     as_zip: bool,
     force: bool,
@@ -226,6 +233,7 @@ def command(
         _convert_grid(
             context,
             grid=find_grid(grid),
+            cluster=cluster,
             data=data,
             output=output,
             work=work,
@@ -236,6 +244,8 @@ def command(
             licence=licence,
         )
         return
+    if cluster is not None:
+        raise UsageError("--cluster needs --grid: one bundle is made on one machine")
     if not output.name.endswith(".edgecap"):
         raise UsageError(f"--output {output}: the name of a bundle ends in .edgecap")
     if output.exists() and not force:

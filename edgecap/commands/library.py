@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edgecap.bundle import bundle_sha256
 from edgecap.cli import INTERRUPTED, print_error, print_note
+from edgecap.clusters import require_ray
 from edgecap.commands.progress import Progress
 from edgecap.errors import BundleError, EdgecapError, UsageError
 from edgecap_runtime import sources
@@ -22,11 +23,16 @@ from edgecap_runtime.journal import Journal
 from edgecap_runtime.library import Counts, Done, Library
 from edgecap_runtime.sidecar import write_sidecar
 from edgecap_runtime.sources import Unreachable
+from edgecap_runtime.stored import is_stored, walk_stored
 
 if TYPE_CHECKING:
     from edgecap_runtime import Captioner, Result
+    from edgecap_runtime.cluster import ClusterCaptioner
+    from edgecap_runtime.isolated import IsolatedCaptioner
+    from edgecap_runtime.shards import Shards
 
     Results: TypeAlias = Generator[Result[Found | Unreachable]]
+    AnyCaptioner: TypeAlias = Captioner | IsolatedCaptioner | ClusterCaptioner
 
 
 class _Terminated(KeyboardInterrupt):
@@ -40,6 +46,7 @@ class Request:
     Attributes:
         listed: more images, given once.
         load: loads the bundle; takes long.
+        cluster: where the machines are that caption.
         search: arguments of `Captioner.caption_many`.
     """
 
@@ -47,8 +54,9 @@ class Request:
     bundle: str | None
     images: Sequence[str]
     listed: Iterable[str] | None
-    load: Callable[[], Captioner]
+    load: Callable[[], AnyCaptioner]
     search: dict[str, Any]
+    cluster: str | None
     force: bool
     retry: bool
     sidecar: str | None
@@ -66,11 +74,11 @@ def caption_library(request: Request) -> int:
     _check(request)
     stopped = None
     sha256 = bundle_sha256(request.bundle or default_bundle())
-    with _ended_by_sigterm(), Journal(request.output, sha256) as journal:
-        if journal.damaged:
-            print_note(f"{request.output}: {_damage(journal.damaged)} captioned again")
+    with _ended_by_sigterm(), _open(request, sha256) as output:
+        if output.damaged:
+            print_note(f"{request.output}: {_damage(output.damaged)} captioned again")
         library = Library(
-            journal,
+            output,
             partial(write_sidecar, overwrite=request.overwrite) if request.sidecar else None,
             force=request.force,
             retry=request.retry,
@@ -93,11 +101,29 @@ def caption_library(request: Request) -> int:
 def _check(request: Request) -> None:
     if "-" in request.images:
         raise UsageError("--output is for photos in files: leave out the - for standard input")
+    if request.cluster is not None:
+        _check_cluster(request)
     if request.watch and (request.listed or not all(Path(one).is_dir() for one in request.images)):
         raise UsageError("--watch is for folders: give nothing else")
 
 
-def _run(request: Request, library: Library, load: Callable[[], Captioner]) -> None:
+def _check_cluster(request: Request) -> None:
+    require_ray("edgecap caption")
+    if request.watch:
+        raise UsageError("--watch is for one machine: leave out --cluster")
+    if request.sidecar is not None and any(map(is_stored, request.images)):
+        raise UsageError("--sidecar is for photos in files: leave it out")
+
+
+def _open(request: Request, sha256: str) -> Journal | Shards:
+    if request.cluster is None:
+        return Journal(request.output, sha256)
+    from edgecap_runtime.shards import Shards
+
+    return Shards(request.output, sha256)
+
+
+def _run(request: Request, library: Library, load: Callable[[], AnyCaptioner]) -> None:
     load = cache(load)
 
     def caption(photos: Iterator[Found | Unreachable]) -> Results:
@@ -123,7 +149,7 @@ def _show_sidecars(library: Library) -> None:
     _show(library.complete_sidecars(), Progress(lambda: library.lacking_sidecars))
 
 
-def _load(request: Request, sha256: str) -> Captioner:
+def _load(request: Request, sha256: str) -> AnyCaptioner:
     captioner = request.load()
     if captioner.bundle.manifest.sha256 != sha256:
         raise BundleError(f"bundle {captioner.bundle.path}: was replaced just now: start again")
@@ -132,6 +158,9 @@ def _load(request: Request, sha256: str) -> Captioner:
 
 def _photos(request: Request) -> Iterator[Found | Unreachable]:
     for argument in itertools.chain(request.images, request.listed or ()):
+        if request.cluster is not None and is_stored(argument):
+            yield from walk_stored(argument)
+            continue
         # A folder that is watched may well be empty.
         found = sources.walk(argument) if request.watch else sources.expand(argument)
         for photo in found:

@@ -20,6 +20,14 @@ class Found(NamedTuple):
     def __fspath__(self) -> str:
         return self.name
 
+    def again(self) -> Found | Unreachable:
+        """The photo as its file is now."""
+        return find(File(self.name))
+
+    def is_there(self) -> bool:
+        """Whether this machine sees its file."""
+        return isinstance(self.again(), Found)
+
 
 def find(photo: File | Unreachable) -> Found | Unreachable:
     """The photo as its file is now."""

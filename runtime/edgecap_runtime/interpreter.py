@@ -14,20 +14,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from edgecap.errors import BundleError, EngineError, UsageError
+from edgecap_runtime.engines import COMMANDS, DISTRIBUTIONS, Platform
 from edgecap_runtime.options import BACKENDS
 
 if TYPE_CHECKING:
     from edgecap.manifest import Graph, Tensor
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
-
-# Name on the command line -> (distribution, package), in the order that "auto" tries them.
-_DISTRIBUTIONS = {
-    "litert": ("ai-edge-litert", "ai_edge_litert"),
-    "tflite-runtime": ("tflite-runtime", "tflite_runtime"),
-}
-_LITERT_COMMAND = "pip install ai-edge-litert"
-_TFLITE_COMMAND = "pip install tflite-runtime 'numpy<2'"
 
 
 class Engine(NamedTuple):
@@ -68,8 +61,8 @@ def find_engine(backend: str = "auto") -> Engine:
     if backend not in BACKENDS:
         raise UsageError(f"unknown backend {backend!r}: use one of {', '.join(BACKENDS)}")
     reasons = []
-    for name in _DISTRIBUTIONS if backend == "auto" else (backend,):
-        distribution, package = _DISTRIBUTIONS[name]
+    for name in DISTRIBUTIONS if backend == "auto" else (backend,):
+        distribution, package = DISTRIBUTIONS[name]
         try:
             version = importlib.import_module(package).__version__
             # Importing more of it would print a page of numpy's advice.
@@ -83,10 +76,7 @@ def find_engine(backend: str = "auto") -> Engine:
         # A shared library that the loader refuses is an OSError when ctypes loads it.
         except (ImportError, OSError) as error:
             reasons.append(f"{distribution} cannot be imported ({_one_line(error)})")
-    command = _TFLITE_COMMAND if backend == "tflite-runtime" else _LITERT_COMMAND
-    advice = f"run  {command}"
-    if backend == "auto":
-        advice += f"  (on 32-bit Arm:  {_TFLITE_COMMAND})"
+    advice = Platform.this().advice() if backend == "auto" else f"run  {COMMANDS[backend]}"
     raise EngineError(f"no engine: {', '.join(reasons)}: {advice}")
 
 

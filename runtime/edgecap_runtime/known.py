@@ -12,7 +12,8 @@ class Known(NamedTuple):
     """A record without its words.
 
     Attributes:
-        offset: where its line begins in the file, in bytes.
+        offset: its place in the output, higher for later ones: in a file where its line begins,
+            in bytes.
         size, mtime_ns, sidecar: as in `edgecap_runtime.records.Record`.
         same_bundle: whether it was made with the bundle of this run.
         failed: whether it is an error.

@@ -11,16 +11,15 @@ import itertools
 from array import array
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from edgecap.errors import SidecarError
-from edgecap_runtime.found import Found, find
+from edgecap_runtime.found import Found
 from edgecap_runtime.records import KEPT, WRITTEN, Record, complaint, rounded
-from edgecap_runtime.sources import File, Unreachable
+from edgecap_runtime.sources import Unreachable
 
 if TYPE_CHECKING:
     from edgecap_runtime.captioner import Result
-    from edgecap_runtime.journal import Journal
     from edgecap_runtime.known import Known
     from edgecap_runtime.pipeline import Caption
 
@@ -31,6 +30,26 @@ Captions: TypeAlias = (
     "Callable[[Iterator[Found | Unreachable]], Generator[Result[Found | Unreachable]]]"
 )
 CHANGED = "was changed or removed while it was read: the next run tries it again"
+
+
+class Output(Protocol):
+    """What is known, and where the results go: `Journal` for a file, `Shards` for a folder."""
+
+    bundle: str
+    """SHA-256 of the bundle that this run captions with."""
+
+    @property
+    def end(self) -> int:
+        """The place of the next record; later ones have higher places."""
+
+    def known(self, path: str) -> Known | None:
+        """What it says of the photo at a path."""
+
+    def read(self, place: int) -> Record:
+        """The record at a place. Raises OutputError if it cannot be read any more."""
+
+    def append(self, record: Record) -> None:
+        """Takes a record. Raises OutputError if it cannot be written."""
 
 
 class Done(NamedTuple):
@@ -75,7 +94,7 @@ class Library:
 
     def __init__(
         self,
-        journal: Journal,
+        journal: Output,
         write_sidecar: SidecarWriter | None = None,
         *,
         force: bool = False,
@@ -198,7 +217,7 @@ class Library:
         photo, error = result.source, result.error
         if isinstance(photo, Unreachable):
             return self._failed(photo, str(photo.error))
-        if (now := find(File(photo.name))) != photo:
+        if (now := photo.again()) != photo:
             if isinstance(now, Found) and postpone(now):
                 return None
             return self._failed(photo, f"{photo.name}: {CHANGED}")

@@ -13,3 +13,6 @@ MAXIMUM_TIMEOUT = 3_600.0
 # network drive.
 POLL_SECONDS, NOTIFIED_POLL_SECONDS = 10.0, 3_600.0
 MAXIMUM_POLL_SECONDS = 86_400.0
+# What --isolate allows: seconds a photo, and bytes beside what it takes to start.
+ISOLATED_SECONDS = 60.0
+ISOLATED_MEMORY = 1_000_000_000

@@ -13,6 +13,7 @@ import numpy as np
 
 from edgecap import image as photos
 from edgecap.errors import BundleError
+from edgecap.photo_file import MAXIMUM_FILE_BYTES
 from edgecap.tokenizer import join_words
 from edgecap_runtime.decode import Floats, beam, greedy
 from edgecap_runtime.interpreter import Array, Engine, Network
@@ -133,7 +134,7 @@ def _fetched(image: Image) -> photos.ImageSource:
     """The photo with its bytes at hand: an error in fetching them is not one in decoding."""
     if isinstance(image, np.ndarray) or not hasattr(image, "read"):
         return image
-    return image.read(photos.MAXIMUM_FILE_BYTES + 1)
+    return image.read(MAXIMUM_FILE_BYTES + 1)
 
 
 def _name(image: object) -> str | None:

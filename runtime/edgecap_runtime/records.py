@@ -7,7 +7,8 @@ of, so that a run can go on where an earlier one stopped.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from edgecap.errors import EdgecapError
@@ -18,10 +19,12 @@ VERSION = 1
 WRITTEN, KEPT = "written", "kept"
 SIDECARS = (None, KEPT, WRITTEN)
 _STAGES = ("decode", "resize", "encoder", "decoder", "total")
-_COLUMNS = (
-    *("path", "caption", "log_probability", *(f"{stage}_ms" for stage in _STAGES), "error"),
-    *("size", "mtime_ns", "bundle", "sidecar", "version"),
-)
+# Where a record is a row: the columns, and what is in them.
+COLUMNS: dict[str, type] = {
+    **{"path": str, "caption": str, "log_probability": float},
+    **{f"{stage}_ms": float for stage in _STAGES},
+    **{"error": str, "size": int, "mtime_ns": int, "bundle": str, "sidecar": str, "version": int},
+}
 _LARGEST = 2**63
 
 
@@ -135,28 +138,21 @@ class JsonLines:
 
 
 class Csv:
-    """The columns `_COLUMNS`; a cell without a value is empty.
+    """The columns `COLUMNS`; a cell without a value is empty.
 
     Text that a spreadsheet would take for a formula, or that holds what a line cannot, stands as
     a JSON string, in quotes of its own.
     """
 
-    header = ",".join(_COLUMNS).encode("ascii") + b"\n"
+    header = ",".join(COLUMNS).encode("ascii") + b"\n"
     beginning = header
 
     def encode(self, record: Record) -> bytes:
         import csv
         import io
 
-        timings = record.timings_ms or {}
         line = io.StringIO()
-        csv.writer(line, lineterminator="\n").writerow(
-            (
-                _cell(record.path), _cell(record.caption), record.log_probability,
-                *(timings.get(stage) for stage in _STAGES), _cell(record.error),
-                record.size, record.mtime_ns, record.bundle, record.sidecar, VERSION,
-            )
-        )  # fmt: skip
+        csv.writer(line, lineterminator="\n").writerow(as_row(record, _is_plain))
         return line.getvalue().encode("utf-8")
 
     def decode(self, line: bytes) -> Record:
@@ -164,18 +160,47 @@ class Csv:
 
         try:
             (cells,) = csv.reader((line.decode("utf-8"),), strict=True)
-            path, caption, log_probability, *rest = cells
-            *times, error, size, mtime_ns, bundle, sidecar, version = rest
-            timings = zip(_STAGES, times, strict=True)
-            record = Record(
-                _text(path), None if error else _text(caption),
-                float(log_probability) if log_probability else None,
-                {stage: float(time) for stage, time in timings if time} or None,
-                _text(error) if error else None, int(size), int(mtime_ns), bundle, sidecar or None,
-            )  # fmt: skip
-            return _checked(record, int(version))
+            kinds = zip(cells, COLUMNS.values(), strict=True)
+            return from_row([kind(cell) if cell or kind is int else None for cell, kind in kinds])
         except (ValueError, csv.Error) as error:
             raise DamagedLine from error
+
+
+def as_row(record: Record, is_plain: Callable[[str], bool]) -> tuple[object, ...]:
+    """The values of `COLUMNS`.
+
+    Args:
+        is_plain: whether text can stand as it is; if not it stands as a JSON string.
+    """
+
+    def text(value: str | None) -> str | None:
+        plain = value is None or (is_plain(value) and not value.startswith('"'))
+        return value if plain else as_json(value)
+
+    timings = record.timings_ms or {}
+    return (
+        text(record.path), text(record.caption), record.log_probability,
+        *(timings.get(stage) for stage in _STAGES), text(record.error),
+        record.size, record.mtime_ns, record.bundle, record.sidecar, VERSION,
+    )  # fmt: skip
+
+
+def from_row(values: Sequence[Any]) -> Record:
+    """What `as_row` was given; where there is text, None and the empty text are one.
+
+    Raises:
+        ValueError: if there are not as many values as columns.
+        ForeignLine: if they are no record of this version.
+    """
+    path, caption, log_probability, *rest = values
+    *times, error, size, mtime_ns, bundle, sidecar, version = rest
+    timings = zip(_STAGES, times, strict=True)
+    record = Record(
+        _text(path), None if error else _text(caption), log_probability,
+        {stage: time for stage, time in timings if time is not None} or None,
+        _text(error) if error else None, size, mtime_ns, bundle, sidecar or None,
+    )  # fmt: skip
+    return _checked(record, version)
 
 
 def _checked(record: Record, version: object) -> Record:
@@ -193,11 +218,9 @@ def _checked(record: Record, version: object) -> Record:
     return record
 
 
-def _cell(text: str | None) -> str | None:
-    if text is None or (text.isprintable() and not text.startswith(("=", "+", "-", "@", '"'))):
-        return text
-    return as_json(text)
+def _is_plain(text: str) -> bool:
+    return text.isprintable() and not text.startswith(("=", "+", "-", "@"))
 
 
-def _text(cell: str) -> str:
-    return str(json.loads(cell)) if cell.startswith('"') else cell
+def _text(value: str | None) -> str:
+    return str(json.loads(value)) if value and value.startswith('"') else value or ""

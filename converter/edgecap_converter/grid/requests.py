@@ -33,6 +33,8 @@ class GridConversion:
     calibration_photos: int = Conversion.calibration_photos
     as_zip: bool = False
     licence: str = Conversion.licence
+    cluster: str | None = None
+    """Where rows are made at once, as for `edgecap.clusters.joined`; None for this machine."""
 
     def require_weights(self) -> None:
         """Raises UsageError if `encoder_weights` is neither a folder nor "random"."""

@@ -1,24 +1,24 @@
-"""`edgecap convert --grid`: row after row, each in a process of its own; then time, table, picture.
+"""`edgecap convert --grid`: every row in a process of its own; then time, table, picture.
 
 Rows that agree in their first stages find them in the working folder. Each row that is done is
 noted in `grid.json`, so that a stopped grid goes on with the next.
 """
 
+import contextlib
 import dataclasses
-import shutil
-from collections.abc import Callable
-from pathlib import Path
 
 from edgecap.bundle import Bundle
+from edgecap.clusters import require_ray
 from edgecap.datasets import load_dataset, select
 from edgecap.errors import EdgecapError
-from edgecap_converter.apart import run_apart
 from edgecap_converter.conversion import Conversion
 from edgecap_converter.frameworks import require_extra
+from edgecap_converter.grid.cluster import on_cluster
 from edgecap_converter.grid.forecast import announce
+from edgecap_converter.grid.making import Job, Make, in_turn
 from edgecap_converter.grid.picture import as_svg
 from edgecap_converter.grid.requests import GridConversion, corpus_sha256, request_key
-from edgecap_converter.grid.result import Failed, GridResult, Made, RowResult, read_result
+from edgecap_converter.grid.result import GridResult, Made, RowResult, read_result
 from edgecap_converter.grid.row import make_row
 from edgecap_converter.grid.table import as_csv, as_markdown
 from edgecap_converter.grid.timing import time_bundles
@@ -26,7 +26,6 @@ from edgecap_converter.progress import say
 from edgecap_converter.storage import whole_file
 
 MARKDOWN, CSV, SVG = "grid.md", "grid.csv", "grid.svg"
-Make = Callable[[Conversion], Made]
 
 
 def convert_grid(asked: GridConversion, make: Make = make_row) -> GridResult:
@@ -39,9 +38,11 @@ def convert_grid(asked: GridConversion, make: Make = make_row) -> GridResult:
 
     Raises:
         EdgecapError: if nothing can be done: the extra is not installed, the corpus is not sound,
-            the output folder holds other things or cannot be written.
+            the output folder holds other things or cannot be written, no cluster answers.
     """
     require_extra("matplotlib")
+    if asked.cluster is not None:
+        require_ray("edgecap convert")
     asked.require_weights()
     photos = load_dataset(asked.data)
     for split in ("train", "dev"):
@@ -53,14 +54,19 @@ def convert_grid(asked: GridConversion, make: Make = make_row) -> GridResult:
     waiting = [index for index, row in enumerate(result.rows) if row.outcome is None]
     kept = len(requests) - len(waiting)
     announce(asked.grid.name, [requests[index] for index in waiting], kept)
-    for index in waiting:
-        row, request = result.rows[index], requests[index]
-        say(f"row {index + 1} of {len(result.rows)}: {row.name}")
-        row = dataclasses.replace(row, outcome=_made(request, make))
-        if row.error is not None:
-            say(f"{row.name} failed: {row.error}")
-        result = result.with_row(index, row)
-        result.write(asked.output)
+    count = len(requests)
+    jobs = [
+        Job(index, f"row {index + 1} of {count}: {result.rows[index].name}", requests[index])
+        for index in waiting
+    ]
+    made = in_turn(jobs, make) if asked.cluster is None else on_cluster(asked.cluster, jobs, make)
+    with contextlib.closing(made):
+        for index, outcome in made:
+            row = dataclasses.replace(result.rows[index], outcome=outcome)
+            if row.error is not None:
+                say(f"{row.name} failed: {row.error}")
+            result = result.with_row(index, row)
+            result.write(asked.output)
 
     result = _timed(result, requests)
     result.write(asked.output)
@@ -104,25 +110,6 @@ def _is_whole(request: Conversion, row: RowResult) -> bool:
         return Bundle.open(request.output).manifest.sha256 == row.outcome.sha256
     except EdgecapError:
         return False
-
-
-def _made(request: Conversion, make: Make) -> Made | Failed:
-    try:
-        _clear(request.output)
-        return run_apart(make, request)
-    except EdgecapError as error:
-        return Failed(str(error))
-    except OSError as error:
-        return Failed(f"cannot remove {error.filename} ({error.strerror}): check its rights")
-
-
-def _clear(bundle: Path) -> None:
-    """Removes what an earlier run left under the bundle's name, whole or beside it."""
-    for path in (bundle, *bundle.parent.glob(f".{bundle.name}.*")):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
 
 
 def _timed(result: GridResult, requests: list[Conversion]) -> GridResult:
