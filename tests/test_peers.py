@@ -20,7 +20,8 @@ from packaging.utils import canonicalize_name
 from shapes import write_corpus
 
 from edgecap.errors import ConversionError, UsageError
-from edgecap_bench.conditions import Machine
+from edgecap_bench.conditions import Conditions, Machine
+from edgecap_bench.heat import Heat
 from edgecap_bench.latency import Distribution
 from edgecap_bench.report import Size, Sizes
 from paper.record import Agreement, Failed, read_as, write
@@ -318,6 +319,23 @@ def test_outputs_too_far_from_ours_are_an_error(
         assert f"away from those of {OURS}: expected at most 0.15" in found.error
 
 
+@pytest.mark.parametrize(("same", "is_measured"), [(3, True), (2, False)])
+def test_other_words_from_the_same_graphs_are_an_error(
+    tiny: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch, same: int, is_measured: bool
+) -> None:
+    ours, other = [["dog"]] * 5, [["dog"]] * same + [["cat"]] * (5 - same)
+    asked = [ours[:1], other[:1], *[ours, other] * PLAN.rounds]
+    monkeypatch.setattr(Environment, "run", fake_run(iter({"said": one} for one in asked), []))
+    chosen = [system(OURS, tiny), system("other", tiny)]
+    _, found = timing.measure(chosen, [photos[0]] * 5, PLAN).systems
+    if is_measured:
+        assert isinstance(found, Measured)
+        assert found.same_captions == same
+    else:
+        assert isinstance(found, Failed)
+        assert found.error == f"2 of 5 captions have the words of {OURS}: expected 60 % or more"
+
+
 # Record, goals and page
 
 
@@ -341,13 +359,22 @@ def measured(name: str, milliseconds: float, megabytes: float, memory: int) -> M
     )
 
 
-QUIET = Machine("a processor", "x86", 2, "an OS", "3.11.7", "0.1", "2.4", "13.0", 0.1)
+NO_HEAT = Heat(None, None, None, None)
+QUIET = Conditions(
+    machine=Machine("a processor", "x86", 2, "an OS", "3.11.7", "0.1", "2.4", "13.0", 0.1),
+    distribution="an edition",
+    features=("avx2", "fma"),
+    governor=None,
+    commit="abc",
+    before=NO_HEAT,
+    after=NO_HEAT,
+    load_average_after=2.0,
+    other_cores=0.01,
+    warnings=(),
+)
 FULL = Record(
     timing=Timing(
-        commit="abc",
-        machine=QUIET,
-        load_average_after=2.0,
-        other_cores=0.01,
+        conditions=QUIET,
         python="3.11",
         threads=2,
         words=12,
@@ -399,6 +426,8 @@ def test_the_page_says_all_of_it() -> None:
     assert "| vit-gpt2 | 49.00 | 49.00 | 25.71 | 113.93 | 113.93 | 1.00 |" in page
     assert "| onnxruntime-int8 | 6.10 % | 4.20 % | 17 of 20 |" in page
     assert "no quality is claimed" in page
+    assert "a processor (x86: avx2 fma), 2 cores, governor unknown; an edition, an OS" in page
+    assert "**x86: these times say nothing about a Raspberry Pi.**" in page
     assert "49.00 times faster | **no** |" in page
     assert "isturbed" not in page
     assert len({line.count("|") for line in page.splitlines() if "the system" in line}) == 1
@@ -406,9 +435,10 @@ def test_the_page_says_all_of_it() -> None:
 
 def test_a_disturbed_run_says_so_twice() -> None:
     assert FULL.timing is not None
-    busy = dataclasses.replace(FULL.timing, other_cores=0.5)
-    page = "\n".join(as_markdown(Record(timing=busy)))
-    assert "**Disturbed: other work was running**" in page
+    busy = dataclasses.replace(QUIET, warnings=("other work took 0.50 cores",))
+    timed = dataclasses.replace(FULL.timing, conditions=busy)
+    page = "\n".join(as_markdown(Record(timing=timed)))
+    assert "**Disturbed: other work took 0.50 cores.**" in page
     assert "**From a disturbed run**" in page
 
 

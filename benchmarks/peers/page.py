@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 
-from edgecap_bench.conditions import QUIET_LOAD, QUIET_OTHERS
+from edgecap.machine import UNKNOWN
 from paper.markdown import megabytes, table_head, table_row
 from paper.page import NOT_MEASURED, goal_table
 from paper.record import Failed
 from peers.architectures import architectures
 from peers.goals import find, goals
 from peers.record import Measured, Record, Timing
-from peers.systems import OURS
+from peers.systems import OURS, SAME_CAPTIONS
 
 
 def as_markdown(record: Record) -> Iterator[str]:
@@ -29,23 +29,8 @@ def _conditions(record: Record) -> Iterator[str]:
     if timing is None:
         yield f"{NOT_MEASURED[0].upper()}{NOT_MEASURED[1:]}."
         return
-    machine = timing.machine
-    yield (
-        f"{machine.cpu} ({machine.architecture}), {machine.cores} cores; {machine.system}; Python "
-        f"{timing.python} in every environment; edgecap {machine.edgecap}; commit {timing.commit}. "
-        "All versions: `benchmarks/peers/environments.json`."
-    )
-    others = "unknown" if timing.other_cores is None else f"{timing.other_cores:.2f} cores"
-    yield (
-        f"Load average {machine.load_average} before and {timing.load_average_after} after; "
-        f"other processes took {others} meanwhile."
-    )
-    if timing.disturbed:
-        yield (
-            f"**Disturbed: other work was running** (a load above {QUIET_LOAD:g} before, or other "
-            f"processes on more than {QUIET_OTHERS:g} cores). All systems took turns, but measure "
-            "again on an idle machine."
-        )
+    yield from _machine(timing)
+    yield ""
     yield (
         f"In turns, rounds after a rehearsal: {timing.rounds}, each system in a new process each "
         f"time: {timing.photos} photos after the first caption and {timing.warm_up} more to warm "
@@ -59,6 +44,31 @@ def _conditions(record: Record) -> Iterator[str]:
         "are 10^6 bytes. The model is all files needed at run time, as they are and deflated; "
         "installed is the environment without the model, pip, `.pyc` files, and Python itself."
     )
+
+
+def _machine(timing: Timing) -> Iterator[str]:
+    conditions = timing.conditions
+    machine = conditions.machine
+    features = UNKNOWN if conditions.features is None else " ".join(conditions.features)
+    yield (
+        f"{machine.cpu} ({machine.architecture}: {features}), {machine.cores} cores, governor "
+        f"{conditions.governor or UNKNOWN}; {conditions.distribution}, {machine.system}; Python "
+        f"{timing.python} in every environment; edgecap {machine.edgecap}; commit "
+        f"{conditions.commit}. All versions: `benchmarks/peers/environments.json`."
+    )
+    if machine.architecture == "x86":
+        yield "**x86: these times say nothing about a Raspberry Pi.**"
+    others = conditions.other_cores
+    taken = UNKNOWN if others is None else f"{others:.2f} cores"
+    yield (
+        f"Load average {machine.load_average} before and {conditions.load_average_after} after; "
+        f"other processes took {taken} meanwhile."
+    )
+    if conditions.warnings:
+        yield (
+            f"**Disturbed: {'; '.join(conditions.warnings)}.** All systems took turns, but measure "
+            "again on an idle machine."
+        )
 
 
 def _systems(record: Record) -> Iterator[str]:
@@ -136,7 +146,8 @@ def _agreements(record: Record) -> Iterator[str]:
         f"How far the outputs for one photo are from those of `{OURS}`, relative to their length, "
         f"and how many of the {timing.photos} photos got the same {timing.words} words. Engines "
         "round int8 differently, and float32 is not rounded; more than "
-        f"{100 * same[0].agreement.bound:g} % apart would be an error."  # type: ignore[union-attr]
+        f"{100 * same[0].agreement.bound:g} % apart, or fewer than {100 * SAME_CAPTIONS:g} % of the "  # type: ignore[union-attr]
+        "captions the same, would be an error."
     )
     yield ""
     yield from table_head("system", "features", "first word's scores", "same captions")
@@ -147,7 +158,7 @@ def _agreements(record: Record) -> Iterator[str]:
 
 
 def _goals(record: Record) -> Iterator[str]:
-    if record.timing and record.timing.disturbed:
+    if record.timing and record.timing.conditions.warnings:
         yield "**From a disturbed run**: measure again before believing a time."
         yield ""
     yield from goal_table(goals(record))

@@ -5,7 +5,7 @@ Sizes are bytes, times milliseconds. `edgecap.schema` reads and writes it.
 
 from dataclasses import dataclass
 
-from edgecap_bench.conditions import QUIET_OTHERS, Machine
+from edgecap_bench.conditions import Conditions
 from edgecap_bench.latency import Distribution
 from edgecap_bench.report import Sizes
 from paper.record import Agreement, Failed
@@ -31,7 +31,8 @@ class Measured:
         cold_start_ms: from the asking for a process to its first caption, files in the cache.
         peak_memory_bytes: the median of the processes' largest resident sizes.
         agreement: how far its outputs are from those of edgecap; None where it is another model.
-        same_captions: of how many photos it said the same words as edgecap; None likewise.
+        same_captions: of how many photos it said the same words as edgecap; None likewise, and
+            where edgecap failed.
         words: what it said of the first photo.
     """
 
@@ -56,11 +57,7 @@ class Timing:
     """One run, in which all systems took turns.
 
     Attributes:
-        commit: of the source tree, "unknown" outside one.
-        machine: before the run, its load average among the rest.
-        load_average_after: of the last minute; the run's own work is in it.
-        other_cores: cores that other processes kept busy during the run, on average; None
-            where the system does not tell.
+        conditions: of the whole run; its versions are those of the environment that led it.
         python: of the environments.
         threads: of every engine; one step of the bundle's decoder takes one.
         words: words or tokens that every caption was made to have.
@@ -68,10 +65,7 @@ class Timing:
             each time, after its first caption and `warm_up` more that do not count.
     """
 
-    commit: str
-    machine: Machine
-    load_average_after: float | None
-    other_cores: float | None
+    conditions: Conditions
     python: str
     threads: int
     words: int
@@ -79,11 +73,6 @@ class Timing:
     rounds: int
     warm_up: int
     systems: tuple[Measured | Failed, ...]
-
-    @property
-    def disturbed(self) -> bool:
-        """Whether other work was running that makes times longer."""
-        return self.machine.disturbed or (self.other_cores or 0) > QUIET_OTHERS
 
 
 @dataclass(frozen=True)

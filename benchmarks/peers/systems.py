@@ -56,6 +56,12 @@ class System:
 BOUND = INT8_BOUND
 """How far outputs of the same model may be from `OURS`, which is int8: some percent."""
 
+SAME_CAPTIONS = 0.6
+"""The least share of photos that get the same words from the same model on any engine.
+
+Rounding alone changes one in five; quantized unsoundly, more than half are others (README.md).
+"""
+
 
 def peers(photos: Sequence[CaptionedPhoto], work: Path, python: str) -> list[Peer]:
     """All of them; nothing is made yet.

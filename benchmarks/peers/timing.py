@@ -8,16 +8,15 @@ from pathlib import Path
 
 from edgecap import schema
 from edgecap.errors import EdgecapError, EngineError
-from edgecap_bench.conditions import machine, source_commit
+from edgecap_bench.conditions import Watch
 from edgecap_bench.latency import Distribution
-from edgecap_bench.load import OtherLoad
 from edgecap_converter.progress import progress
 from paper.record import Agreement, Failed
 from paper.timing import WORDS, Plan, distances, sizes
 from peers.child import Answer, Request
 from peers.environments import PYTHON
 from peers.record import Measured, Timing
-from peers.systems import BOUND, OURS, System
+from peers.systems import BOUND, OURS, SAME_CAPTIONS, System
 
 
 def measure(systems: Sequence[System], photos: Sequence[Path], plan: Plan) -> Timing:
@@ -27,7 +26,7 @@ def measure(systems: Sequence[System], photos: Sequence[Path], plan: Plan) -> Ti
     compiled modules, and does not count. A system that fails takes no more turns, and the others
     go on.
     """
-    commit, before, others = source_commit(), machine(), OtherLoad()
+    watch = Watch()
     with tempfile.TemporaryDirectory(prefix="edgecap-peers-") as name:
         turns = [_Turns(system, photos, plan, Path(name)) for system in systems]
         with progress("timing", (plan.rounds + 1) * len(turns), "turn") as advance:
@@ -35,7 +34,7 @@ def measure(systems: Sequence[System], photos: Sequence[Path], plan: Plan) -> Ti
                 for one in turns:
                     one.take(rehearsal=number == 0)
                     advance(1, one.name)
-        after, other_cores = machine().load_average, others.cores()
+        conditions = watch.conditions()
         ours = next((one for one in turns if one.name == OURS), None)
         # A gigabyte of weights takes a minute to deflate.
         with progress("sizes", len(turns), "system") as advance:
@@ -44,10 +43,7 @@ def measure(systems: Sequence[System], photos: Sequence[Path], plan: Plan) -> Ti
                 results.append(one.result(ours))
                 advance(1, one.name)
     return Timing(
-        commit=commit,
-        machine=before,
-        load_average_after=after,
-        other_cores=other_cores,
+        conditions=conditions,
         python=PYTHON,
         threads=plan.threads,
         words=WORDS,
@@ -130,9 +126,22 @@ class _Turns:
             cold_start_ms=Distribution.of([one.cold_start_ms for one in answers]),
             peak_memory_bytes=int(statistics.median(one.peak_memory_bytes for one in answers)),
             agreement=self._agreement(ours) if ours else None,
-            same_captions=sum(map(tuple.__eq__, self.said, ours.said)) if ours else None,
+            same_captions=self._same_captions(ours) if ours else None,
             words=self.said[0],
         )
+
+    def _same_captions(self, ours: "_Turns") -> int | None:
+        """None if edgecap failed; EngineError if they are fewer than `SAME_CAPTIONS`."""
+        photos = len(self.said)
+        if len(ours.said) < photos:
+            return None
+        same = sum(map(tuple.__eq__, self.said, ours.said))
+        if same < SAME_CAPTIONS * photos:
+            raise EngineError(
+                f"{same} of {photos} captions have the words of {ours.name}: expected "
+                f"{100 * SAME_CAPTIONS:g} % or more"
+            )
+        return same
 
     def _agreement(self, ours: "_Turns") -> Agreement | None:
         """Raises EngineError if the outputs are further apart than `BOUND`."""
