@@ -250,6 +250,17 @@ def test_a_system_that_fails_does_not_stop_the_others(
     assert isinstance(second, Measured)
 
 
+def test_without_edgecap_nothing_is_held_against_it(
+    tiny: Path, photos: list[Path], tmp_path: Path
+) -> None:
+    chosen = [system(OURS, tmp_path / "gone.edgecap"), system("twin", tiny)]
+    plan = dataclasses.replace(PLAN, rounds=1)
+    ours, twin = timing.measure(chosen, photos[:1], plan).systems
+    assert isinstance(ours, Failed)
+    assert isinstance(twin, Measured)
+    assert twin.agreement is twin.same_captions is None
+
+
 def fake_run(answers: Iterator[dict[str, object]], asked: list[dict[str, object]]) -> object:
     """Stands for the child: writes the next answer, and outputs of the length that it names."""
     import numpy as np

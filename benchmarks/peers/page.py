@@ -138,22 +138,22 @@ def _figures(system: Measured) -> tuple[float, ...]:
 
 def _agreements(record: Record) -> Iterator[str]:
     timing = record.timing
-    same = [one for one in _measured(timing) if one.agreement is not None]
+    same = [(one, one.agreement) for one in _measured(timing) if one.agreement is not None]
     if timing is None or not same:
         yield f"{NOT_MEASURED[0].upper()}{NOT_MEASURED[1:]}."
         return
+    _, first = same[0]
     yield (
         f"How far the outputs for one photo are from those of `{OURS}`, relative to their length, "
         f"and how many of the {timing.photos} photos got the same {timing.words} words. Engines "
         "round int8 differently, and float32 is not rounded; more than "
-        f"{100 * same[0].agreement.bound:g} % apart, or fewer than {100 * SAME_CAPTIONS:g} % of the "  # type: ignore[union-attr]
-        "captions the same, would be an error."
+        f"{100 * first.bound:g} % apart, or fewer than {100 * SAME_CAPTIONS:g} % of the captions "
+        "the same, would be an error."
     )
     yield ""
     yield from table_head("system", "features", "first word's scores", "same captions")
-    for one in same:
-        assert one.agreement is not None
-        apart = (f"{100 * value:.2f} %" for value in (one.agreement.features, one.agreement.scores))
+    for one, agreement in same:
+        apart = (f"{100 * value:.2f} %" for value in (agreement.features, agreement.scores))
         yield table_row(one.name, *apart, f"{one.same_captions} of {timing.photos}")
 
 

@@ -30,9 +30,9 @@ class Measured:
             one round.
         cold_start_ms: from the asking for a process to its first caption, files in the cache.
         peak_memory_bytes: the median of the processes' largest resident sizes.
-        agreement: how far its outputs are from those of edgecap; None where it is another model.
-        same_captions: of how many photos it said the same words as edgecap; None likewise, and
-            where edgecap failed.
+        agreement: how far its outputs are from those of edgecap; None where it is another model
+            or edgecap was not measured.
+        same_captions: of how many photos it said the same words as edgecap; None likewise.
         words: what it said of the first photo.
     """
 

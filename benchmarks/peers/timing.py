@@ -35,7 +35,7 @@ def measure(systems: Sequence[System], photos: Sequence[Path], plan: Plan) -> Ti
                     one.take(rehearsal=number == 0)
                     advance(1, one.name)
         conditions = watch.conditions()
-        ours = next((one for one in turns if one.name == OURS), None)
+        ours = next((one for one in turns if one.name == OURS and not one.failed), None)
         # A gigabyte of weights takes a minute to deflate.
         with progress("sizes", len(turns), "system") as advance:
             results = []
@@ -67,6 +67,11 @@ class _Turns:
         self._scratch = scratch
         self._answers: list[Answer] = []
         self._error: EdgecapError | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it takes no more turns."""
+        return self._error is not None
 
     def take(self, rehearsal: bool) -> None:
         """Runs the system once, unless it has failed."""
@@ -102,7 +107,7 @@ class _Turns:
         return schema.from_value(Answer, schema.parse(answer.read_bytes()))
 
     def result(self, ours: "_Turns | None") -> Measured | Failed:
-        """What came of all turns; `ours` are those of edgecap."""
+        """What came of all turns; `ours` are those of edgecap, None if it failed."""
         peer = self._system.peer
         try:
             if self._error is not None:
@@ -130,12 +135,9 @@ class _Turns:
             words=self.said[0],
         )
 
-    def _same_captions(self, ours: "_Turns") -> int | None:
-        """None if edgecap failed; EngineError if they are fewer than `SAME_CAPTIONS`."""
-        photos = len(self.said)
-        if len(ours.said) < photos:
-            return None
-        same = sum(map(tuple.__eq__, self.said, ours.said))
+    def _same_captions(self, ours: "_Turns") -> int:
+        """Raises EngineError if they are fewer than `SAME_CAPTIONS`."""
+        same, photos = sum(map(tuple.__eq__, self.said, ours.said)), len(self.said)
         if same < SAME_CAPTIONS * photos:
             raise EngineError(
                 f"{same} of {photos} captions have the words of {ours.name}: expected "
@@ -143,10 +145,8 @@ class _Turns:
             )
         return same
 
-    def _agreement(self, ours: "_Turns") -> Agreement | None:
+    def _agreement(self, ours: "_Turns") -> Agreement:
         """Raises EngineError if the outputs are further apart than `BOUND`."""
-        if not ours.outputs.exists():
-            return None
         apart = distances(self.outputs, ours.outputs)
         if not max(apart) <= BOUND:
             raise EngineError(
