@@ -185,9 +185,11 @@ def _features() -> tuple[str, ...] | None:
 
 
 def _load_average() -> float | None:
-    if not hasattr(os, "getloadavg"):  # Windows
+    averages = getattr(os, "getloadavg", None)  # Windows has none
+    if averages is None:
         return None
     try:
-        return round(os.getloadavg()[0], 2)
+        last_minute: float = averages()[0]
     except OSError:
         return None
+    return round(last_minute, 2)

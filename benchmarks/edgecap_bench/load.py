@@ -1,6 +1,7 @@
 """How busy other processes kept the machine while we measured."""
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -27,6 +28,8 @@ class OtherLoad:
 
 def _now() -> tuple[float, float, float] | None:
     """Seconds: the clock's, all processors' busy ones, ours."""
+    if sys.platform != "linux":
+        return None
     try:
         fields = _STATISTICS.read_text(encoding="ascii").splitlines()[0].split()[1:]
     except OSError:

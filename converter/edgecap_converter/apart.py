@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -19,7 +20,6 @@ from edgecap.errors import DEBUG, ConversionError, EdgecapError
 PATIENCE_SECONDS = 60
 # By SIGKILL, which not every system knows by name.
 _KILLED = -9
-_HAS_MASKS = hasattr(signal, "pthread_sigmask")
 
 Parameters = ParamSpec("Parameters")
 Value = TypeVar("Value")
@@ -77,7 +77,7 @@ def _leave(child: BaseProcess, at_once: bool = False) -> None:
 @contextlib.contextmanager
 def _interrupts_later() -> Iterator[None]:
     """Ctrl-C waits; in a process started inside until `_hear_interrupts`, not amid its imports."""
-    if not _HAS_MASKS:
+    if sys.platform == "win32":
         yield
         return
     # It is started with the first process, and would end the waiting.
@@ -93,7 +93,7 @@ def _hear_interrupts() -> None:
     # The terminal's reach this process too, and the parent's come on top.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
-    if _HAS_MASKS:
+    if sys.platform != "win32":
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 

@@ -50,6 +50,11 @@ class IsolatedCaptioner:
         BundleError, EngineError: as `Captioner.load`; if loading the graphs ends the child, too.
     """
 
+    bundle: Bundle
+    _settings: dict[str, Any]
+    _seconds: float
+    _child: _Child | None
+
     def __init__(
         self,
         path: str | os.PathLike[str] | None = None,
@@ -69,7 +74,7 @@ class IsolatedCaptioner:
             "seconds": seconds,
         }
         self._seconds = seconds
-        self._child: _Child | None = None
+        self._child = None
         self._running()
 
     def caption(self, image: Image, *, beam: int = 1, maximum_words: int | None = None) -> Caption:
@@ -184,6 +189,8 @@ class _Child:
 
 
 def _how(status: int) -> str:
+    if sys.platform != "linux":
+        raise NotImplementedError
     if status == -signal.SIGXCPU:
         return "took too much processor time"
     if status < 0:
@@ -254,6 +261,8 @@ def _caption(captioner: Captioner, request: dict[str, Any], requests: IO[bytes])
 
 def _limit_memory(memory: int) -> None:
     """Of addresses, beside those taken by now; and no file may be written, nor a core dumped."""
+    if sys.platform != "linux":
+        raise NotImplementedError
     import resource
 
     with open("/proc/self/statm", "rb") as file:  # noqa: PTH123
@@ -270,6 +279,8 @@ def _limit_memory(memory: int) -> None:
 
 def _limit_time(seconds: float) -> None:
     """Of the processor, from now on: where nobody is left to look at the clock."""
+    if sys.platform != "linux":
+        raise NotImplementedError
     import resource
 
     used = resource.getrusage(resource.RUSAGE_SELF)
