@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from paper.their_text import Floats
 
@@ -39,11 +39,16 @@ class Outputs:
     """`(V,)`: of the first word, before the softmax, their mean subtracted."""
 
 
-class Captioner(Protocol):
+class Speaker(Protocol):
     """One system, loaded and ready."""
 
     def caption(self, photo: Path, words: int) -> Said:
         """So many words about a photo, whether the model would have ended earlier or not."""
+
+
+@runtime_checkable
+class Captioner(Speaker, Protocol):
+    """One whose networks can be held against another's."""
 
     def outputs(self, photo: Path) -> Outputs:
         """What its networks give at the first word."""

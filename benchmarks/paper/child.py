@@ -92,7 +92,7 @@ def answer(request: Request) -> Answer:
     said = [captioner.caption(photo, request.words) for photo in photos]
     memory = peak_memory()
     assert memory is not None, "TensorFlow's pipeline is measured on Linux and macOS"
-    _check(request.words, before, said)
+    check(request.words, before, said)
     if request.outputs:
         outputs = captioner.outputs(photos[0])
         np.savez(request.outputs, features=outputs.features, scores=outputs.scores)
@@ -100,7 +100,17 @@ def answer(request: Request) -> Answer:
     return Answer(tuple(one.words for one in said), means, memory, engine)
 
 
-def _check(words: int, before: list[Said], said: list[Said]) -> None:
+def check(words: int, before: list[Said], said: list[Said]) -> None:
+    """That what was timed was the work it should be.
+
+    Args:
+        words: that every caption must have.
+        before: the warm-up, of the first photos.
+        said: of all photos.
+
+    Raises:
+        EngineError: if a caption has another length, or a photo has other words than before.
+    """
     for one in (*before, *said):
         if len(one.words) != words:
             raise EngineError(f"expected {words} words, the system said {len(one.words)}")

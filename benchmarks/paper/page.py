@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from edgecap_bench.conditions import QUIET_LOAD, QUIET_OTHERS
-from paper.goals import goals, show_difference
+from paper.goals import Goal, goals, show_difference
 from paper.markdown import megabytes, table_head, table_row
 from paper.published import Change, Headline, published
 from paper.record import Failed, Measured, Record, Scored, Timing
@@ -219,8 +219,13 @@ def _goals(record: Record) -> Iterator[str]:
     if record.timing and record.timing.disturbed:
         yield "**From a disturbed run**: measure again before believing a time."
         yield ""
+    yield from goal_table(goals(record))
+
+
+def goal_table(rows: Iterable[Goal]) -> Iterator[str]:
+    """Goals, each with what was measured and whether that reaches it."""
     yield from table_head("what", "target", "measured", "reached")
-    for goal in goals(record):
+    for goal in rows:
         reached = "yes" if goal.reached else "**no**"
         if goal.measured is None:
             reached = NOT_MEASURED

@@ -3,21 +3,33 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
+from pathlib import Path
 
 _PIECE = 65_536
 
 
-def run_module(module: str, *arguments: object, shown: bool = False) -> str | None:
+def run_module(
+    module: str,
+    *arguments: object,
+    shown: bool = False,
+    python: Path | str = sys.executable,
+    path: Iterable[Path | str] | None = None,
+) -> str | None:
     """Runs `python -m module` to its end; None, or why it failed, in one line.
 
-    The child finds packages where this process finds them, installed or not. What it says on
-    standard error is passed on at once if `shown`.
+    Args:
+        shown: whether what it says on standard error is passed on at once.
+        python: of this environment or of another.
+        path: where it finds packages besides those of its environment; by default where this
+            process finds them, installed or not.
     """
+    folders = [one for one in sys.path if one] if path is None else path
     said = b""
     with subprocess.Popen(
-        [sys.executable, "-m", module, *map(str, arguments)],
+        [str(python), "-m", module, *map(str, arguments)],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))},
     ) as child:  # fmt: skip
         assert child.stderr is not None
         while piece := os.read(child.stderr.fileno(), _PIECE):

@@ -6,6 +6,7 @@ Sizes are bytes, times milliseconds a photo, scores percent. `edgecap.schema` re
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from edgecap import schema
 from edgecap.errors import UsageError
@@ -185,26 +186,46 @@ class Record:
     grid_minutes: float | None = None
 
 
+class Versioned(Protocol):
+    """What every record begins with."""
+
+    @property
+    def format(self) -> str: ...
+
+    @property
+    def version(self) -> int: ...
+
+
+Kind = TypeVar("Kind", bound=Versioned)
+
+
 def read(path: Path) -> Record:
-    """The record at `path`, an empty one if there is none.
+    """The record at `path`, an empty one if there is none; raises as `read_as` does."""
+    return read_as(path, Record())
+
+
+def read_as(path: Path, empty: Kind) -> Kind:
+    """The record at `path`, of the kind of `empty`, which is returned if there is none.
 
     Raises:
         UsageError: if there is something else.
     """
     if not path.exists():
-        return Record()
+        return empty
     try:
-        record = schema.from_value(Record, schema.parse(path.read_bytes()))
+        record = schema.from_value(type(empty), schema.parse(path.read_bytes()))
     except (OSError, schema.SchemaError) as error:
         raise UsageError(f"{path}: expected a record of measurements ({error}): remove it") from (
             error
         )
-    if (record.format, record.version) != (FORMAT, VERSION):
-        raise UsageError(f"{path}: expected {FORMAT} {VERSION}, found {record.format}: remove it")
+    if (record.format, record.version) != (empty.format, empty.version):
+        raise UsageError(
+            f"{path}: expected {empty.format} {empty.version}, found {record.format}: remove it"
+        )
     return record
 
 
-def write(path: Path, record: Record) -> None:
+def write(path: Path, record: Versioned) -> None:
     """Writes it whole or not at all; ConversionError if it cannot."""
     with whole_file(path) as file:
         file.write(json.dumps(schema.to_value(record), indent=1).encode() + b"\n")
