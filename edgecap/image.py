@@ -12,7 +12,6 @@ import os
 import stat
 import threading
 import warnings
-from collections.abc import Iterator
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
@@ -20,6 +19,7 @@ from PIL import Image
 
 from edgecap.errors import ImageError, UsageError
 from edgecap.exif import orientation
+from edgecap.memory import give_back
 from edgecap.photo_file import (
     MAXIMUM_FILE_BYTES,
     MAXIMUM_PIXELS,
@@ -33,6 +33,8 @@ RESAMPLING = {name: Image.Resampling[name.upper()] for name in _FILTERS.split()}
 
 _TURNS = "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90"
 _UPRIGHT = {i: Image.Transpose[turn] for i, turn in enumerate(_TURNS.split(), start=2)}
+
+LARGE_PIXELS = 8_000_000  # decoded ones; what smaller photos leave behind is little
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
 ImageSource: TypeAlias = (
@@ -78,7 +80,7 @@ def decode(
     exceeds a limit.
     """
     side = 2 * max(minimum_size)  # for both sides, as EXIF may turn the photo
-    with _explained(source, name), _Quiet():
+    with _Explained(source, name), _Quiet():
         if isinstance(source, np.ndarray):
             image = _from_array(source)
         elif isinstance(source, Image.Image):
@@ -86,11 +88,17 @@ def decode(
         else:
             image = parse(_read(source), side)
         check_size(image)
+        large = image.width * image.height >= LARGE_PIXELS
+        if large:  # earlier ones, whose memory may have been in use until now
+            give_back()
         image.load()
         rgb = _rgb(image, max(1, min(image.size) // side))
         if (turn := _UPRIGHT.get(orientation(image))) is not None:
             rgb = rgb.transpose(turn)
             rgb.info = {}  # so that decoding the result again does not turn it again
+        if large:
+            del image
+            give_back()
         return rgb
 
 
@@ -180,24 +188,37 @@ class _Quiet:
                 self.filters.close()
 
 
-@contextlib.contextmanager
-def _explained(source: object, name: str | None) -> Iterator[None]:
-    """Turn whatever goes wrong with `source` into an `ImageError` of one line."""
-    try:
-        yield
-    except Exception as error:
-        if name is None and isinstance(source, str | os.PathLike):
-            name = os.fsdecode(source)
+class _Explained:
+    """Turns whatever goes wrong with `source` into an `ImageError` of one line.
+
+    No generator: with an exception it is a cycle that holds a photo until garbage is collected.
+    """
+
+    def __init__(self, source: object, name: str | None) -> None:
+        self._source, self._name = source, name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, Exception):
+            raise ImageError(f"{self._shown_name()}: {_reason(error)}") from error
+
+    def _shown_name(self) -> str:
+        name = self._name
+        if name is None and isinstance(self._source, str | os.PathLike):
+            name = os.fsdecode(self._source)
         elif name is None:
-            name = f"photo given as {type(source).__name__}"
-        name = name if name.isprintable() else ascii(name)
-        if isinstance(error, Refusal):
-            reason = str(error)
-        elif isinstance(error, OSError) and error.errno:  # the system's; Pillow's have no number
-            reason = f"{os.strerror(error.errno).lower()}; check its path and access rights"
-        elif isinstance(error, MemoryError | Image.DecompressionBombError):
-            reason = "decoding it takes more memory than there is; resize it"
-        else:
-            cause = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            reason = f"damaged or cut short ({cause}); copy it again from its source"
-        raise ImageError(f"{name}: {reason}") from error
+            name = f"photo given as {type(self._source).__name__}"
+        return name if name.isprintable() else ascii(name)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Refusal):
+        return str(error)
+    if isinstance(error, OSError) and error.errno:  # the system's; Pillow's have no number
+        return f"{os.strerror(error.errno).lower()}; check its path and access rights"
+    if isinstance(error, MemoryError | Image.DecompressionBombError):
+        return "decoding it takes more memory than there is; resize it"
+    cause = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return f"damaged or cut short ({cause}); copy it again from its source"

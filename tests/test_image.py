@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import io
 import os
 import re
@@ -811,3 +812,17 @@ def test_a_jpeg_loads_one_parser_only(tmp_path):
     result = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     assert result.stdout.split() == ["PIL.JpegImagePlugin"]
     assert result.stderr == ""
+
+
+def test_a_refused_photo_leaves_nothing_until_garbage_is_collected():
+    data = b"\0" * 20_000_000
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        with pytest.raises(ImageError):
+            photos.decode(io.BytesIO(data))
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()
+        gc.enable()
