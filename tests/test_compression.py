@@ -128,8 +128,11 @@ def test_a_pruned_file_has_the_zeros_in_every_kind_of_layer(dense: Conversion) -
     # tensorflow-model-optimization prunes no depthwise convolution, and the manifest says so.
     assert encoder["DEPTHWISE_CONV_2D"] == 0
     assert set(decoder) == {"FULLY_CONNECTED", "GATHER"}
-    assert decoder["FULLY_CONNECTED"] == pytest.approx(0.5, abs=0.01)
-    assert decoder["GATHER"] == pytest.approx(0.5, abs=0.01)
+    assert all(0 < share < 1 for share in decoder.values())  # what each can spare of one half
+    weights = manifest.decoder.weights
+    assert weights is not None
+    together = sum(one.zeros for one in weights) / sum(one.count for one in weights)
+    assert together == pytest.approx(0.5, abs=0.01)
     assert "in DEPTHWISE_CONV_2D" in manifest.model_card
     settings = manifest.origin.settings
     assert settings["encoder_pruning_sparsity"] == 0.8
@@ -213,10 +216,12 @@ def test_a_decoder_that_learned_from_whole_captions_does_so_again(
     assert _checkpoint(tmp_path, "decoder_pruning_sequence").exists()
     first = Model.load(_checkpoint(tmp_path, "decoder_pruning"))
     old = prunable(decoder_models(first))
+    zeros = []
     for weight, before in zip(prunable(decoder_models(pruned)), old, strict=True):
         np.testing.assert_array_equal(weight.numpy() == 0, before.numpy() == 0)
-        assert (weight.numpy() == 0).mean() == pytest.approx(0.5, abs=0.02)
+        zeros.append((weight.numpy() == 0).ravel())
         assert not np.array_equal(weight.numpy(), before.numpy())
+    assert np.concatenate(zeros).mean() == pytest.approx(0.5, abs=0.02)
 
 
 def test_quantization_aware_training_rounds_as_the_files_do(dense: Conversion) -> None:

@@ -141,8 +141,15 @@ def test_our_own_work_is_not_the_load_of_others(monkeypatch: pytest.MonkeyPatch)
     assert watch.cores() is None
 
 
+def test_the_load_of_a_moment_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    # One tick of a processor, 0.1 ms after the start: it is no load of 100 cores.
+    moments = iter([(100.0, 40.0, 7.0), (100.0001, 40.01, 7.0)])
+    monkeypatch.setattr(load, "_now", lambda: next(moments))
+    assert load.OtherLoad().cores() is None
+
+
 def test_the_load_can_be_read_here() -> None:
-    cores = load.OtherLoad().cores()
+    cores = load.other_cores(1.0)
     assert cores is None or 0 <= cores <= 1 + (os.cpu_count() or 1)
 
 

@@ -7,10 +7,12 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 
 import pytest
 
 from edgecap.cli import main
+from edgecap_runtime import isolated
 
 LOADING = (
     ("edgecap.bundle", "read_manifest"),
@@ -97,12 +99,22 @@ def test_one_photo(ctrl_c, capfd, tiny, photo, module, name):
 
 
 @pytest.mark.parametrize("call", [1, 3])  # while it starts, and at the second photo
-def test_isolated_photos(ctrl_c, capfd, tiny, photos, call):
+def test_isolated_photos(ctrl_c, monkeypatch, capfd, tiny, photos, call):
+    children = []
+
+    class Recorded(subprocess.Popen):
+        def __init__(self, *arguments, **named):
+            super().__init__(*arguments, **named)
+            children.append(self.pid)
+
+    monkeypatch.setattr(isolated.subprocess, "Popen", Recorded)
     ctrl_c(*ASKING[0], call=call)
     line, _ = interrupted(capfd, ["caption", "--bundle", tiny, "--isolate", *photos])
     assert line == "edgecap: interrupted"
-    with pytest.raises(ChildProcessError):  # no child is left
-        os.waitpid(-1, os.WNOHANG)
+    assert children
+    for child in children:
+        with pytest.raises(ChildProcessError):  # it is gone, and was waited for
+            os.waitpid(child, os.WNOHANG)
 
 
 @pytest.mark.parametrize(("module", "name"), [*LOADING[1:], *CAPTIONING, *WRITING])

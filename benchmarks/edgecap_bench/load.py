@@ -9,6 +9,8 @@ _STATISTICS = Path("/proc/stat")
 # user, nice, system, idle, iowait, irq, softirq, steal: what a neighbour on the host takes is
 # other work too. https://docs.kernel.org/filesystems/proc.html, section 1.7
 _BUSY_FIELDS = (0, 1, 2, 5, 6, 7)
+# Processors' time is counted in ticks of 10 ms: in a moment one tick looks like many cores.
+_SHORTEST_SECONDS = 0.5
 
 
 class OtherLoad:
@@ -18,11 +20,16 @@ class OtherLoad:
         self._begin = _now()
 
     def cores(self) -> float | None:
-        """Cores kept busy since then by others than us and our ended children; None off Linux."""
+        """Cores kept busy since then by others than us and our ended children.
+
+        None off Linux, and after less than half a second.
+        """
         begin, end = self._begin, _now()
         if begin is None or end is None:
             return None
         seconds, busy, ours = (after - before for before, after in zip(begin, end, strict=True))
+        if seconds < _SHORTEST_SECONDS:
+            return None
         return round(max(0.0, busy - ours) / seconds, 3)
 
 
