@@ -735,8 +735,8 @@ ROWS = (
 @pytest.fixture
 def full() -> Record:
     """Made-up measurements of everything."""
-    machine = dataclasses.replace(conditions.machine(), load_average=0.1)
-    timed = Timing("0123456789ab", machine, 2.0, 0.05, 2, 12, 20, 5, 3, ROWS)
+    quiet = dataclasses.replace(conditions.Watch().conditions(), warnings=())
+    timed = Timing(quiet, threads=2, words=12, photos=20, rounds=5, warm_up=3, systems=ROWS)
     ciders = {"resnet-float32": 40.0, "resnet-int8": 39.5, "resnet-pruned": 38.5, "flickr8k": 46.0}
     halves = {row.name: row.halves for row in ROWS if isinstance(row, Measured)}
     bundles_scored = tuple(
@@ -759,25 +759,14 @@ def test_the_record_survives_being_written(full: Record, tmp_path: Path) -> None
         record.read(place)
 
 
-@pytest.mark.parametrize(
-    ("changes", "load_average", "disturbed"),
-    [
-        ({}, 0.1, False),
-        ({}, 1.5, True),
-        ({"load_average_after": 3.5}, 0.1, True),
-        ({"other_cores": 0.5}, 0.1, True),
-        ({"other_cores": None, "load_average_after": None}, 0.1, False),
-    ],
-)
-def test_other_work_is_noticed(
-    full: Record, changes: dict[str, float], load_average: float, disturbed: bool
-) -> None:
+def test_a_disturbed_run_says_so_twice(full: Record) -> None:
+    assert "isturbed" not in "\n".join(as_markdown(full))
     assert full.timing is not None
-    machine = dataclasses.replace(full.timing.machine, load_average=load_average)
-    found = dataclasses.replace(full.timing, machine=machine, **changes)  # type: ignore[arg-type]
-    assert found.disturbed is disturbed
-    page = "\n".join(as_markdown(dataclasses.replace(full, timing=found)))
-    assert ("other work was running" in page) is disturbed
+    busy = dataclasses.replace(full.timing.conditions, warnings=("other work took 0.50 cores",))
+    timed = dataclasses.replace(full.timing, conditions=busy)
+    page = "\n".join(as_markdown(dataclasses.replace(full, timing=timed)))
+    assert "**Disturbed: other work took 0.50 cores.**" in page
+    assert "**From a disturbed run**" in page
 
 
 def test_goals_are_held_against_the_record(full: Record) -> None:

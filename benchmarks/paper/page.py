@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from edgecap_bench.conditions import QUIET_LOAD, QUIET_OTHERS
 from paper.goals import Goal, goals, show_difference
-from paper.markdown import megabytes, table_head, table_row
+from paper.markdown import conditions_lines, megabytes, table_head, table_row
 from paper.published import Change, Headline, published
 from paper.record import Failed, Measured, Record, Scored, Timing
 
@@ -43,24 +42,10 @@ def _conditions(record: Record) -> Iterator[str]:
 
 
 def _timing_conditions(timing: Timing) -> Iterator[str]:
-    machine, samples = timing.machine, published().samples
+    samples = published().samples
     engines = dict.fromkeys(one.engine for one in timing.systems if isinstance(one, Measured))
-    yield (
-        f"{machine.cpu} ({machine.architecture}), {machine.cores} cores; {machine.system}; Python "
-        f"{machine.python}, edgecap {machine.edgecap}, numpy {machine.numpy}, "
-        f"Pillow {machine.pillow}; {'; '.join(engines)}; commit {timing.commit}."
-    )
-    others = "unknown" if timing.other_cores is None else f"{timing.other_cores:.2f} cores"
-    yield (
-        f"Load average {machine.load_average} before and {timing.load_average_after} after; "
-        f"other processes took {others} meanwhile."
-    )
-    if timing.disturbed:
-        yield (
-            f"**Disturbed: other work was running** (a load above {QUIET_LOAD:g} before, or other "
-            f"processes on more than {QUIET_OTHERS:g} cores). Both sides of every ratio took "
-            "turns, but measure again on an idle machine."
-        )
+    yield from conditions_lines(timing.conditions)
+    yield f"Engines: {'; '.join(engines)}."
     yield (
         f"In turns, {timing.rounds} rounds, each system in a new process each time: "
         f"{timing.photos} photos ({100 * timing.photos / samples:g} % of their {samples:,} "
@@ -216,7 +201,7 @@ def _quality(record: Record) -> Iterator[str]:
 
 
 def _goals(record: Record) -> Iterator[str]:
-    if record.timing and record.timing.disturbed:
+    if record.timing and record.timing.conditions.warnings:
         yield "**From a disturbed run**: measure again before believing a time."
         yield ""
     yield from goal_table(goals(record))

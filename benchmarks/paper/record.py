@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 
 from edgecap import schema
 from edgecap.errors import UsageError
-from edgecap_bench.conditions import QUIET_LOAD, QUIET_OTHERS, Machine
+from edgecap_bench.conditions import Conditions
 from edgecap_bench.latency import Distribution
 from edgecap_bench.report import Sizes
 from edgecap_converter.storage import whole_file
@@ -89,37 +89,20 @@ class Timing:
     """One run, in which all systems took turns.
 
     Attributes:
-        commit: of the source tree, "unknown" outside one.
-        machine: before the run, its load average among the rest.
-        load_average_after: of the last minute; the run's own work is in it.
-        other_cores: cores that other processes kept busy during the run, on average; None
-            where the system does not tell.
+        conditions: of the whole run.
         threads: of every encoder and of the paper's decoders.
         words: that every caption was made to have.
         photos, rounds: each system captioned so many photos so many times, in a new process
             each time, after `warm_up` captions that do not count.
     """
 
-    commit: str
-    machine: Machine
-    load_average_after: float | None
-    other_cores: float | None
+    conditions: Conditions
     threads: int
     words: int
     photos: int
     rounds: int
     warm_up: int
     systems: tuple[Measured | Failed, ...]
-
-    @property
-    def disturbed(self) -> bool:
-        """Whether other work was running that makes times longer."""
-        after = self.load_average_after or 0
-        return (
-            self.machine.disturbed
-            or after > self.threads + QUIET_LOAD
-            or (self.other_cores or 0) > QUIET_OTHERS
-        )
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,8 @@ import numpy as np
 from edgecap import schema
 from edgecap.errors import EdgecapError, EngineError
 from edgecap.sizes import MemberSize, member_sizes
-from edgecap_bench.conditions import machine, source_commit
+from edgecap_bench.conditions import Watch
 from edgecap_bench.latency import Distribution
-from edgecap_bench.load import OtherLoad
 from edgecap_bench.report import Sizes
 from edgecap_converter.progress import progress
 from paper.captioners import STAGES
@@ -42,7 +41,7 @@ def measure(systems: Sequence[System], photos: Sequence[Path], plan: Plan) -> Ti
 
     A system that fails takes no more turns, and the others go on.
     """
-    commit, before, others = source_commit(), machine(), OtherLoad()
+    watch = Watch()
     with tempfile.TemporaryDirectory(prefix="edgecap-paper-") as name:
         turns = [_Turns(system, photos, plan, Path(name)) for system in systems]
         with progress("timing", plan.rounds * len(turns), "turn") as advance:
@@ -50,13 +49,10 @@ def measure(systems: Sequence[System], photos: Sequence[Path], plan: Plan) -> Ti
                 for one in turns:
                     one.take()
                     advance(1, one.system.name)
-        after, other_cores = machine().load_average, others.cores()
+        conditions = watch.conditions()
         results = tuple(one.result() for one in turns)
     return Timing(
-        commit=commit,
-        machine=before,
-        load_average_after=after,
-        other_cores=other_cores,
+        conditions=conditions,
         threads=plan.threads,
         words=WORDS,
         photos=len(photos),

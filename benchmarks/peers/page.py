@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-from edgecap.machine import UNKNOWN
-from paper.markdown import megabytes, table_head, table_row
+from paper.markdown import conditions_lines, megabytes, table_head, table_row
 from paper.page import NOT_MEASURED, goal_table
 from paper.record import Failed
 from peers.architectures import architectures
@@ -29,7 +28,11 @@ def _conditions(record: Record) -> Iterator[str]:
     if timing is None:
         yield f"{NOT_MEASURED[0].upper()}{NOT_MEASURED[1:]}."
         return
-    yield from _machine(timing)
+    yield from conditions_lines(timing.conditions)
+    yield (
+        f"Python {timing.python} in every environment; all versions: "
+        "`benchmarks/peers/environments.json`."
+    )
     yield ""
     yield (
         f"In turns, rounds after a rehearsal: {timing.rounds}, each system in a new process each "
@@ -44,31 +47,6 @@ def _conditions(record: Record) -> Iterator[str]:
         "are 10^6 bytes. The model is all files needed at run time, as they are and deflated; "
         "installed is the environment without the model, pip, `.pyc` files, and Python itself."
     )
-
-
-def _machine(timing: Timing) -> Iterator[str]:
-    conditions = timing.conditions
-    machine = conditions.machine
-    features = UNKNOWN if conditions.features is None else " ".join(conditions.features)
-    yield (
-        f"{machine.cpu} ({machine.architecture}: {features}), {machine.cores} cores, governor "
-        f"{conditions.governor or UNKNOWN}; {conditions.distribution}, {machine.system}; Python "
-        f"{timing.python} in every environment; edgecap {machine.edgecap}; commit "
-        f"{conditions.commit}. All versions: `benchmarks/peers/environments.json`."
-    )
-    if machine.architecture == "x86":
-        yield "**x86: these times say nothing about a Raspberry Pi.**"
-    others = conditions.other_cores
-    taken = UNKNOWN if others is None else f"{others:.2f} cores"
-    yield (
-        f"Load average {machine.load_average} before and {conditions.load_average_after} after; "
-        f"other processes took {taken} meanwhile."
-    )
-    if conditions.warnings:
-        yield (
-            f"**Disturbed: {'; '.join(conditions.warnings)}.** All systems took turns, but measure "
-            "again on an idle machine."
-        )
 
 
 def _systems(record: Record) -> Iterator[str]:
