@@ -4,6 +4,9 @@
 
 Needs the extra `fuzz` and, for `killed`, the extra `convert`: what cannot run is a missed number.
 SHARE makes everything smaller, to see that it works. Exit status 1 if a number is missed. Linux.
+
+`--write` keeps each part's rows in `results/robustness.json` as soon as the part is done, and makes
+`robustness.md` of all parts tried under the same conditions: an hour's run can be made in pieces.
 """
 
 from __future__ import annotations
@@ -15,10 +18,9 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context  # an engine does not survive a fork
 from pathlib import Path
 
@@ -32,6 +34,7 @@ from edgecap_runtime import Captioner, default_bundle  # noqa: E402
 from edgecap_runtime.interpreter import find_engine  # noqa: E402
 
 RESULTS = HERE / "results" / "robustness.md"
+KEPT = RESULTS.with_suffix(".json")
 BUNDLES, GRAPHS, PHOTOS, CAPTIONS = 10_000, 1_000, 2_000, 100_000
 FUZZED_BUNDLES, FUZZED_PHOTOS = 10_000, 100_000
 KILLS = 20
@@ -166,20 +169,44 @@ def main() -> int:
     parser.add_argument("--share", type=float, default=1.0)
     parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name} too")
     arguments = parser.parse_args()
-    before, begin, rows = machine(), time.monotonic(), []
-    for name in [arguments.only] if arguments.only else PARTS:
-        try:
-            for row in PARTS[name](arguments.share):
-                print(f"{row.what}: {row.found}", file=sys.stderr, flush=True)
-                rows.append(row)
-        except Exception as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-            rows.append(Row(name, f"could not be tried ({reason})", "", False))
-    lines = list(as_markdown(before, rows, time.monotonic() - begin))
-    print("\n".join(lines))
+    if arguments.write and arguments.share != 1:
+        parser.error("--write is for the whole: leave --share out")
+    conditions = as_text(machine())
+    tried = kept(conditions) if arguments.write else {}
+    names = [arguments.only] if arguments.only else list(PARTS)
+    for name in names:
+        tried[name] = list(attempt(name, arguments.share))
+        if arguments.write:
+            value = {part: [asdict(row) for row in rows] for part, rows in tried.items()}
+            text = json.dumps({"conditions": conditions, "parts": value}, indent=1)
+            KEPT.write_text(f"{text}\n", encoding="utf-8")
+    rows = [row for name in PARTS for row in tried.get(name, ())]
+    page = "\n".join(as_markdown(conditions, rows))
+    print(page)
     if arguments.write:
-        RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return 0 if all(row.reached for row in rows) else 1
+        RESULTS.write_text(f"{page}\n", encoding="utf-8")
+    return 0 if all(row.reached for name in names for row in tried[name]) else 1
+
+
+def attempt(name: str, share: float) -> Iterator[Row]:
+    """The rows of a part; one that says why if it fails."""
+    try:
+        for row in PARTS[name](share):
+            print(f"{row.what}: {row.found}", file=sys.stderr, flush=True)
+            yield row
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        yield Row(name, f"could not be tried ({reason})", "", False)
+
+
+def kept(conditions: str) -> dict[str, list[Row]]:
+    """What earlier runs under these conditions kept, by part."""
+    if not KEPT.exists():
+        return {}
+    found = json.loads(KEPT.read_text(encoding="utf-8"))
+    if found["conditions"] != conditions:
+        return {}
+    return {part: [Row(**row) for row in rows] for part, rows in found["parts"].items()}
 
 
 def run(script: Path, *arguments: object, merged: bool = False) -> str:
@@ -214,15 +241,22 @@ def resident_megabytes() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def as_markdown(before: Machine, rows: list[Row], seconds: float) -> Iterator[str]:
+def as_text(found: Machine) -> str:
+    """Under which conditions: the lines of the page."""
     engine = find_engine()
+    return (
+        f"{found.cpu} ({found.architecture}), {found.cores} cores; {found.system};\n"
+        f"Python {found.python}, edgecap {found.edgecap}, numpy {found.numpy},\n"
+        f"Pillow {found.pillow}, {engine.distribution} {engine.version}."
+    )
+
+
+def as_markdown(conditions: str, rows: list[Row]) -> Iterator[str]:
     yield "# What strangers' files and bad luck do"
     yield ""
     yield f"Bundle `{default_bundle().name}` where no other is named; tried by"
-    yield f"`benchmarks/check_robustness.py`, which took {seconds / 60:.0f} minutes."
-    yield f"{before.cpu} ({before.architecture}), {before.cores} cores; {before.system};"
-    yield f"Python {before.python}, edgecap {before.edgecap}, numpy {before.numpy},"
-    yield f"Pillow {before.pillow}, {engine.distribution} {engine.version}."
+    yield "`benchmarks/check_robustness.py`."
+    yield conditions
     yield ""
     yield "| what | came of it | goal | reached |"
     yield "| --- | --- | --- | --- |"

@@ -39,10 +39,15 @@ def command(data: Path, folder: Path) -> subprocess.Popen[bytes]:
 def finish(data: Path, folder: Path) -> str:
     """Converts to the end; the hash of the bundle."""
     child = command(data, folder)
-    said = child.communicate()[1].decode(errors="replace")
+    said = child.communicate()[1]
     if child.returncode != 0:
-        raise RuntimeError(f"the conversion ended with {child.returncode}: {said[-300:]}")
+        raise _failure(child, said)
     return Bundle.open(folder / "shapes.edgecap").manifest.sha256
+
+
+def _failure(child: subprocess.Popen[bytes], said: bytes) -> RuntimeError:
+    end = said.decode(errors="replace")[-300:]
+    return RuntimeError(f"the conversion ended with {child.returncode}: {end}")
 
 
 def left_over(folder: Path) -> list[Path]:
@@ -58,8 +63,8 @@ def compare(folder: Path, kills: int, seed: int = 0) -> tuple[int, bool, int]:
     """Kills at random moments, from the start to what a whole conversion took.
 
     Returns:
-        How many conversions were killed, whether the last one gave the same bundle as one that
-        nobody disturbed, and how many temporary files are left.
+        How many conversions were killed, whether each that came to its end gave the same bundle
+        as one that nobody disturbed, and how many temporary files are left.
     """
     from shapes import write_corpus
 
@@ -67,21 +72,31 @@ def compare(folder: Path, kills: int, seed: int = 0) -> tuple[int, bool, int]:
     begin = time.monotonic()
     expected = finish(data, folder / "undisturbed")
     seconds = time.monotonic() - begin
-    generator, place, done = random.Random(seed), folder / "killed", 0
+    generator, place, done, finished = random.Random(seed), folder / "killed", 0, 0
+    bundle, begin = place / "shapes.edgecap", time.monotonic()
     while done < kills:
+        if bundle.exists():
+            # From the start once more, or nothing would be left to kill.
+            place.rename(folder / f"finished-{finished}")
+            finished += 1
+            # On a busy machine the undisturbed one may have been slow: few of the others would
+            # be running when their moment comes.
+            seconds, begin = min(seconds, time.monotonic() - begin), time.monotonic()
         child = command(data, place)
         try:
-            child.communicate(timeout=generator.uniform(0, seconds))
+            said = child.communicate(timeout=generator.uniform(0, seconds))[1]
         except subprocess.TimeoutExpired:
             child.kill()
             child.communicate()
             done += 1
-            continue
-        # It came to its end: from the start once more, or nothing would be left to kill.
-        (place / "shapes.edgecap").rename(folder / f"finished-{done}.edgecap")
-        (place / "work").rename(folder / f"work-{done}")
-    same = finish(data, place) == expected
-    return done, same, len(left_over(folder / "killed"))
+        else:
+            if child.returncode != 0:
+                raise _failure(child, said)
+    if bundle.exists():
+        place.rename(folder / f"finished-{finished}")
+    finish(data, place)
+    hashes = {Bundle.open(one).manifest.sha256 for one in folder.glob(f"*/{bundle.name}")}
+    return done, hashes == {expected}, len(left_over(place))
 
 
 def main(data: Path, folder: Path) -> int:
