@@ -10,6 +10,7 @@ import numpy as np
 
 from edgecap.metrics import Scorer
 from edgecap_converter import checkpoints
+from edgecap_converter.frameworks import keep_freed_memory
 from edgecap_converter.progress import progress, say
 
 History = list[dict[str, float]]
@@ -58,6 +59,7 @@ def run_epochs(
     Raises:
         ConversionError: if a checkpoint cannot be written or read.
     """
+    keep_freed_memory()
     latest, best = folder / "latest.npz", folder / "best.npz"
     history: History = []
     if latest.exists():

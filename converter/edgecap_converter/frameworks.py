@@ -1,10 +1,15 @@
 """The one place that imports TensorFlow."""
 
+import ctypes
 import importlib.util
 import os
+import sys
 from typing import Any
 
 from edgecap.errors import MissingExtraError
+
+# glibc's malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 def require_extra(*others: str) -> None:
@@ -60,6 +65,19 @@ def make_reproducible() -> Any:
     tensorflow = import_tensorflow()
     tensorflow.config.experimental.enable_op_determinism()
     return tensorflow
+
+
+def keep_freed_memory() -> None:
+    """Lets this process keep what it frees, for what it allocates next. glibc alone needs it.
+
+    It gives large blocks back at once, and a training step's have to be fetched again page by
+    page: that was a quarter of the time of a step.
+    """
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+        if mallopt is not None:
+            mallopt(_M_MMAP_MAX, 0)
+            mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def forget_names() -> None:
