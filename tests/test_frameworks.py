@@ -6,7 +6,6 @@ import textwrap
 
 import pytest
 
-
 BLOCKS = 20
 
 
