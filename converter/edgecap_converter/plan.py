@@ -86,7 +86,7 @@ class MatchingSettings:
     epochs: int = 3
     photos: int = 16
     """Photos a step."""
-    learning_rate: float = 1e-4
+    learning_rate: float = 2e-5
     maximum_gradient: float = 1.0
     averaging: float = 0.0
 
