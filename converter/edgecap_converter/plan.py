@@ -83,7 +83,7 @@ class SequenceSettings:
 class MatchingSettings:
     """A rounded encoder learns to give what the float one gives, on changed photos."""
 
-    epochs: int = 3
+    epochs: int = 1
     photos: int = 16
     """Photos a step."""
     learning_rate: float = 2e-5
