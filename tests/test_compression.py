@@ -70,6 +70,7 @@ def dense(tmp_path_factory: pytest.TempPathFactory) -> Conversion:
             "training.epochs": 2, "training.batch": 24,
             "encoder_retraining.epochs": 3, "encoder_retraining.steps": 3,
             "encoder_retraining.photos": 8,
+            "encoder_matching.epochs": 2, "encoder_matching.photos": 8,
             "decoder_retraining.epochs": 2, "decoder_retraining.batch": 24,
             "sequence_retraining.epochs": 1, "sequence_retraining.photos": 8,
         }
@@ -243,6 +244,9 @@ def test_quantization_aware_training_rounds_as_the_files_do(dense: Conversion) -
         assert difference.max() <= 1
         assert difference.mean() < 0.001
     assert not np.array_equal(before["last/kernel"], encoder["last/kernel"])
+    for name, value in before.items():
+        if name.startswith(("embedding_words/", "cell_", "head_")):
+            np.testing.assert_array_equal(encoder[name], value, err_msg=name)
     assert not np.array_equal(before["cell_gates/kernel"], decoder["cell_gates/kernel"])
 
 
@@ -301,10 +305,11 @@ def test_the_estimate_counts_what_recipes_train(dense: Conversion) -> None:
 
     def seconds(encoder: str, decoder: str, /, **changes: int) -> float:
         recipes = ENCODER_RECIPES[encoder], DECODER_RECIPES[decoder]
-        plan = Plan().changed({f"{half}_retraining.epochs": n for half, n in changes.items()})
+        plan = Plan().changed({f"{stage}.epochs": n for stage, n in changes.items()})
         return Estimate.of(model, plan, corpus, recipes, trained=True).seconds
 
     nothing = seconds("quantize", "quantize")
-    assert seconds("none", "quantize:full-int8", encoder=8, decoder=8) == nothing
-    assert nothing < seconds("qat", "none") < seconds("prune:80", "none", encoder=8)
-    assert nothing < seconds("none", "qat") < seconds("none", "prune:80", decoder=8)
+    longer = {"encoder_retraining": 8, "encoder_matching": 8, "decoder_retraining": 8}
+    assert seconds("none", "quantize:full-int8", **longer) == nothing
+    for half in (("qat", "none"), ("prune:80", "none"), ("none", "qat"), ("none", "prune:80")):
+        assert nothing < seconds(*half) < seconds(*half, **longer)

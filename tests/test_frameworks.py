@@ -35,3 +35,16 @@ def page_faults(keep: bool) -> int:
 def test_what_is_freed_is_not_fetched_again() -> None:
     # A page is 4 KB, or as large as a block where the system hands out large ones.
     assert page_faults(keep=False) >= BLOCKS > page_faults(keep=True)
+
+
+def test_a_graph_for_each_length_is_nothing_to_warn_of() -> None:
+    program = """
+        from edgecap_converter.frameworks import import_tensorflow
+        tensorflow = import_tensorflow()
+        step = tensorflow.function(lambda words: words + 1)
+        for length in range(1, 10):
+            step(tensorflow.zeros(length))
+    """
+    run = [sys.executable, "-c", textwrap.dedent(program)]
+    said = subprocess.run(run, capture_output=True, text=True, check=True).stderr
+    assert "retracing" not in said

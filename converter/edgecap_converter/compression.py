@@ -10,7 +10,9 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from edgecap_converter.augmentation import may_be_mirrored
 from edgecap_converter.epochs import Trainer
+from edgecap_converter.matching import EncoderMatcher
 from edgecap_converter.model import Model
 from edgecap_converter.plan import Plan
 from edgecap_converter.pruning import PruningTrainer
@@ -53,9 +55,11 @@ def compress(model: Model, encoder: Recipe, decoder: Recipe, plan: Plan, corpus:
 
 
 def _stages(model: Model, encoder: Recipe, decoder: Recipe, plan: Plan) -> Iterator[Stage]:
-    if encoder.trains:
-        build = _encoder_trainer(encoder)
-        yield Stage(_name("encoder", encoder), plan.encoder_retraining, build, _details(encoder))
+    if encoder.quantization_aware:
+        yield Stage("encoder_qat", plan.encoder_matching, _matcher)
+    if encoder.sparsity:
+        build = _encoder_pruner(encoder)
+        yield Stage("encoder_pruning", plan.encoder_retraining, build, _details(encoder))
     if decoder.trains:
         name, details = _name("decoder", decoder), _details(decoder)
         # With fewer weights it overfits less (Han et al. 2015, section 3.2).
@@ -76,16 +80,18 @@ def _details(recipe: Recipe) -> dict[str, float]:
     return {"sparsity": recipe.sparsity} if recipe.sparsity else {}
 
 
-def _encoder_trainer(recipe: Recipe) -> Build:
+def _matcher(model: Model, settings: Any, corpus: Corpus) -> Trainer:
+    """Encoder and projection rounded, with the float ones as teachers."""
+    pixels = corpus.pixels(model, "train"), corpus.pixels(model, "dev")
+    aware = aware_encoder(model, pixels[0][:RANGE_PHOTOS])
+    return EncoderMatcher(aware, model, settings, may_be_mirrored(corpus.train), *pixels)
+
+
+def _encoder_pruner(recipe: Recipe) -> Build:
     def build(model: Model, settings: Any, corpus: Corpus) -> Trainer:
         for part in decoder_models(model):
             part.trainable = False
-        if recipe.quantization_aware:
-            few = dataclasses.replace(corpus, train=corpus.train[:RANGE_PHOTOS])
-            model = aware_encoder(model, few.pixels(model, "train"))
         trainer = fine_tune(model, settings, corpus)
-        if not recipe.sparsity:
-            return trainer
         total = trainer.steps * settings.epochs
         return PruningTrainer(trainer, encoder_models(model), recipe.sparsity, total)
 

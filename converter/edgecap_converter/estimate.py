@@ -66,7 +66,12 @@ class Estimate:
             seconds += tuning.epochs * photos * FINE_TUNING_PASSES * encoding
             seconds += tuning.epochs * photos * tuning.captions * learning
             views += 2 if plan.sequence.epochs else 0
-        if encoder.trains:
+        if encoder.quantization_aware:
+            matching = plan.encoder_matching
+            seconds += matching.epochs * train_photos * (RETRAINING_PASSES + 1) * encoding
+            seconds += matching.epochs * len(corpus.dev) * encoding
+            views += 1
+        if encoder.sparsity:
             again = plan.encoder_retraining
             seen = again.epochs * (again.steps * again.photos or train_photos)
             seconds += seen * (RETRAINING_PASSES * encoding + again.captions * learning)

@@ -45,6 +45,8 @@ def import_tensorflow() -> Any:
     require_extra()
     import tensorflow
 
+    # Captions of several lengths are as many graphs, on purpose: it would warn of that.
+    tensorflow.get_logger().setLevel("ERROR")
     return tensorflow
 
 

@@ -79,7 +79,19 @@ class SequenceSettings:
     averaging: float = 0.998
 
 
-# While a half is pruned or its numbers are rounded it is trained on, at lower rates than before.
+@dataclass(frozen=True)
+class MatchingSettings:
+    """A rounded encoder learns to give what the float one gives, on changed photos."""
+
+    epochs: int = 1
+    photos: int = 16
+    """Photos a step."""
+    learning_rate: float = 2e-5
+    maximum_gradient: float = 1.0
+    averaging: float = 0.0
+
+
+# While a half is pruned, or the decoder rounded, it is trained on, at lower rates than before.
 # No mean of the weights: what pruning made zero, and rounding, holds for those of the last step.
 ENCODER_RETRAINING = FineTuningSettings(
     epochs=4,
@@ -111,6 +123,7 @@ class Plan:
     fine_tuning: FineTuningSettings = field(default_factory=FineTuningSettings)
     sequence: SequenceSettings = field(default_factory=SequenceSettings)
     encoder_retraining: FineTuningSettings = ENCODER_RETRAINING
+    encoder_matching: MatchingSettings = field(default_factory=MatchingSettings)
     decoder_retraining: TrainingSettings = DECODER_RETRAINING
     sequence_retraining: SequenceSettings = SEQUENCE_RETRAINING
 
@@ -166,6 +179,7 @@ _LIMITS = {
     "epochs": Limits(0, 10_000),
     "training.epochs": Limits(1, 10_000),
     "encoder_retraining.epochs": Limits(1, 10_000),
+    "encoder_matching.epochs": Limits(1, 10_000),
     "decoder_retraining.epochs": Limits(1, 10_000),
     "steps": Limits(0, 1_000_000),
     "batch": _COUNT,

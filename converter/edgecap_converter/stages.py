@@ -25,6 +25,7 @@ from edgecap_converter.fine_tuning import FineTuner
 from edgecap_converter.model import Configuration, Model, build_model
 from edgecap_converter.plan import (
     FineTuningSettings,
+    MatchingSettings,
     Plan,
     SequenceSettings,
     TrainingSettings,
@@ -105,7 +106,7 @@ def train(model: Model, plan: Plan, corpus: Corpus) -> Model:
     return model
 
 
-Settings = TrainingSettings | FineTuningSettings | SequenceSettings
+Settings = TrainingSettings | FineTuningSettings | SequenceSettings | MatchingSettings
 Build = Callable[[Model, Any, Corpus], Trainer]
 """A trainer of a model, from its settings."""
 

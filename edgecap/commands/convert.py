@@ -65,11 +65,15 @@ _PLAN_OPTIONS = (
     ("--sequence-learning-rate", "sequence.learning_rate", "Highest of the third stage."),
     (
         "--encoder-retraining-epochs", "encoder_retraining.epochs",
-        "Epochs of 100 steps in which the encoder is pruned or rounded while it is trained on.",
+        "Epochs of 100 steps in which the encoder is pruned while it is trained on.",
+    ),
+    (
+        "--encoder-matching-epochs", "encoder_matching.epochs",
+        "Epochs in which a rounded encoder learns to give what the float one gives, for qat.",
     ),
     (
         "--decoder-retraining-epochs", "decoder_retraining.epochs",
-        "Epochs in which the decoder is, on features of the compressed encoder.",
+        "Epochs in which the decoder is pruned or rounded, on features of the compressed encoder.",
     ),
 )  # fmt: skip
 
