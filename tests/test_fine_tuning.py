@@ -6,18 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_captioner import SMALL, small_captioner
 
 from edgecap.metrics import Cider, Scorer
-from edgecap.tokenizer import END_ID, PAD_ID, SPECIAL_TOKENS, START_ID, Tokenizer
+from edgecap.tokenizer import END_ID, PAD_ID, START_ID
 from edgecap_converter import checkpoints
 from edgecap_converter.batches import Captions
-from edgecap_converter.decoders import build_decoder
-from edgecap_converter.encoders import Encoder
 from edgecap_converter.epochs import run_epochs
 from edgecap_converter.fine_tuning import FineTuner, train_layers_up_to
-from edgecap_converter.frameworks import import_tensorflow, make_reproducible
-from edgecap_converter.model import Configuration, Model
-from edgecap_converter.plan import DecoderSize, FineTuningSettings, SequenceSettings
+from edgecap_converter.frameworks import import_tensorflow
+from edgecap_converter.model import Model
+from edgecap_converter.plan import FineTuningSettings, SequenceSettings
 from edgecap_converter.sequence_training import (
     SequenceTrainer,
     advantages,
@@ -25,9 +24,7 @@ from edgecap_converter.sequence_training import (
     references,
 )
 
-WORDS = (*SPECIAL_TOKENS, "a", "red", "blue", "ball")
 A, RED, BLUE, BALL = range(4, 8)
-SIZE = DecoderSize(features=8, attention=8, embedding=8, hidden=16)
 TUNING = FineTuningSettings(
     epochs=3, photos=4, captions=2, encoder_learning_rate=1e-2, decoder_learning_rate=1e-2,
     largest_grid=4, dropout=0.0, averaging=0.5,
@@ -35,25 +32,10 @@ TUNING = FineTuningSettings(
 SEQUENCE = SequenceSettings(epochs=3, photos=4, samples=4, learning_rate=1e-2, averaging=0.5)
 
 
-def _build(side: int) -> Any:
-    keras = import_tensorflow().keras
-    photo = keras.layers.Input((side, side, 3), name="normalized")
-    first = keras.layers.Conv2D(4, 3, 2, "same", activation="relu", name="first")(photo)
-    last = keras.layers.Conv2D(6, 3, 2, "same", activation="relu", name="last")(first)
-    return keras.Model(photo, last, name="small")
-
-
-SMALL = Encoder("small", 16, 127.0, 128.0, _build, None, "none")
-
-
 @pytest.fixture
 def model() -> Model:
     """A model that knows nothing, for photos of 16 x 16."""
-    make_reproducible().keras.utils.set_random_seed(3)
-    network = SMALL.network()
-    decoder = build_decoder("attention", SIZE, network.output_shape[1:], len(WORDS))
-    configuration = Configuration("small", "attention", SIZE, WORDS, 5, "none", 1, {})
-    return Model(configuration, SMALL, network, decoder, Tokenizer(WORDS))
+    return small_captioner()
 
 
 def _photos() -> Any:

@@ -6,45 +6,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_captioner import SMALL, small_captioner
 
 from edgecap.metrics import Scorer
-from edgecap.tokenizer import SPECIAL_TOKENS, Tokenizer
 from edgecap_converter import checkpoints
-from edgecap_converter.decoders import build_decoder
-from edgecap_converter.encoders import Encoder
 from edgecap_converter.epochs import run_epochs
-from edgecap_converter.frameworks import import_tensorflow, make_reproducible
 from edgecap_converter.matching import EncoderMatcher, distance
-from edgecap_converter.model import Configuration, Model
-from edgecap_converter.plan import DecoderSize, MatchingSettings
+from edgecap_converter.model import Model
+from edgecap_converter.plan import MatchingSettings
 from edgecap_converter.quantization_aware import aware_encoder
 
-WORDS = (*SPECIAL_TOKENS, "a", "red", "blue", "ball")
-SIZE = DecoderSize(features=8, attention=8, embedding=8, hidden=16)
 SETTINGS = MatchingSettings(epochs=3, photos=4, learning_rate=1e-2)
 SCORER = Scorer([["a red ball"]] * 8)
 ALL = np.ones(8, np.bool_)
 
 
-def _build(side: int) -> Any:
-    keras = import_tensorflow().keras
-    photo = keras.layers.Input((side, side, 3), name="normalized")
-    first = keras.layers.Conv2D(4, 3, 2, "same", activation="relu", name="first")(photo)
-    last = keras.layers.Conv2D(6, 3, 2, "same", activation="relu", name="last")(first)
-    return keras.Model(photo, last, name="small")
-
-
-SMALL = Encoder("small", 16, 127.0, 128.0, _build, None, "none")
-
-
 @pytest.fixture
 def teacher() -> Model:
     """A model for photos of 16 x 16."""
-    make_reproducible().keras.utils.set_random_seed(3)
-    network = SMALL.network()
-    decoder = build_decoder("attention", SIZE, network.output_shape[1:], len(WORDS))
-    configuration = Configuration("small", "attention", SIZE, WORDS, 5, "none", 1, {})
-    return Model(configuration, SMALL, network, decoder, Tokenizer(WORDS))
+    return small_captioner()
 
 
 PHOTOS = np.random.default_rng(7).integers(0, 256, (8, 16, 16, 3), np.uint8)
