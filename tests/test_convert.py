@@ -298,12 +298,11 @@ def test_a_note_that_a_killed_run_left_empty(corpus: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("encoder", "decoder"), [("quantize", "none"), ("none", "quantize:full-int8")]
 )
-def test_an_empty_calibration_set_is_refused(
+def test_an_empty_calibration_set_is_refused_before_any_training(
     converted: Conversion, tmp_path: Path, encoder: str, decoder: str
 ) -> None:
-    (checkpoint,) = converted.work.glob("training-*/model.npz")
     request = dataclasses.replace(
-        converted, checkpoint=checkpoint, output=tmp_path / "empty.edgecap", calibration_photos=0,
+        converted, work=tmp_path / "work", output=tmp_path / "empty.edgecap", calibration_photos=0,
         encoder_compression=encoder, decoder_compression=decoder,
     )  # fmt: skip
     with pytest.raises(ConversionError, match="needs calibration photos, there are none") as caught:

@@ -8,6 +8,7 @@ import numpy as np
 
 from edgecap.bundle import write_bundle
 from edgecap.datasets import load_dataset, select
+from edgecap.errors import ConversionError
 from edgecap.manifest import DECODER, ENCODER, FORMAT, TOKENIZER, VERSION, InputFormat, Manifest
 from edgecap_converter import export
 from edgecap_converter.compression import compress, decoder_models, encoder_models
@@ -67,6 +68,13 @@ def convert(request: Conversion) -> Manifest:
     corpus = Corpus(request.data.name, select(photos, "train"), select(photos, "dev"), request.work)
     make_reproducible()
     recipes, plan = (encoder_recipe, decoder_recipe), request.plan
+    calibration_count = min(request.calibration_photos, len(corpus.train))
+    if not calibration_count and any(recipe.quantization == FULL_INTEGER for recipe in recipes):
+        # Before hours of training, not after them.
+        raise ConversionError(
+            "full-int8 quantization needs calibration photos, there are none: ask for some with "
+            "--calibration-photos, or choose another quantization"
+        )
     trained = request.checkpoint is not None
     if request.checkpoint is not None:
         model = Model.load(request.checkpoint)
@@ -84,8 +92,7 @@ def convert(request: Conversion) -> Manifest:
     )
     model = compress(model, *recipes, plan, corpus)
     generator = np.random.default_rng(request.seed)
-    count = min(request.calibration_photos, len(corpus.train))
-    chosen = np.sort(generator.choice(len(corpus.train), count, replace=False))
+    chosen = np.sort(generator.choice(len(corpus.train), calibration_count, replace=False))
     calibration = load_photos(model.encoder, [corpus.train[index].path for index in chosen])
     with working_folder(request.work, "export-") as folder:
         say("exporting the encoder")

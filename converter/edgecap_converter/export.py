@@ -7,12 +7,11 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edgecap.errors import ConversionError
 from edgecap.manifest import Graph, Tensor
 from edgecap_converter import quantization
 from edgecap_converter.calibration import decoder_samples, encoder_samples
@@ -46,12 +45,12 @@ def export_encoder(
     """Encoder and the decoder's projection as one graph, uint8 photo in, float32 out.
 
     Args:
-        photos: calibration photos `(N, side, side, 3)`.
+        photos: calibration photos `(N, side, side, 3)`, at least one for `FULL_INTEGER`.
         mode: a mode of `quantization`.
         folder: for intermediate files.
 
     Raises:
-        ConversionError: if there are no photos, the disk is full, or the converter fails.
+        ConversionError: if the disk is full, or the converter fails.
     """
     tensorflow = import_tensorflow()
     shape = (1, encoder.side, encoder.side, 3)
@@ -67,7 +66,7 @@ def export_encoder(
 
     samples = None
     if quantized_input:
-        samples = encoder_samples(encoder, _some(photos))
+        samples = encoder_samples(encoder, photos)
     models = (network, *decoder.models)
     return _export(models, encode, ENCODE, mode, samples, folder, {"photo": "uint8"})
 
@@ -80,10 +79,11 @@ def export_decoder(
     Args:
         mode: a mode of `quantization`.
         folder: for intermediate files.
-        grid: features of calibration photos `(N, height, width, D)`, for `FULL_INTEGER`.
+        grid: features of calibration photos `(N, height, width, D)`, at least one, for
+            `FULL_INTEGER`; None for other modes.
 
     Raises:
-        ConversionError: if there are no photos, the disk is full, or the converter fails.
+        ConversionError: if the disk is full, or the converter fails.
     """
     tensorflow = import_tensorflow()
     photo_shapes = {name: (1, *t.shape[1:]) for name, t in decoder.projection.output.items()}
@@ -98,22 +98,8 @@ def export_decoder(
         return {"scores": scores, "state": state}
 
     concrete = step.get_concrete_function(**signature)
-    samples = None
-    if mode == quantization.FULL_INTEGER:
-        samples = decoder_samples(decoder, _some(grid))
+    samples = None if grid is None else decoder_samples(decoder, grid)
     return _export(decoder.models, concrete, STEP, mode, samples, folder, {})
-
-
-Photos = TypeVar("Photos", bound=npt.NDArray[Any])
-
-
-def _some(photos: Photos | None) -> Photos:
-    if photos is None or len(photos) == 0:
-        raise ConversionError(
-            "full-int8 quantization needs calibration photos, there are none: ask for some with "
-            "--calibration-photos, or choose another quantization"
-        )
-    return photos
 
 
 def _export(

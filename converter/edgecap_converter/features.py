@@ -46,7 +46,7 @@ def encode_function(encoder: Encoder, network: Any) -> Callable[[Any], npt.NDArr
         return tensorflow.cast(grid, tensorflow.float16)
 
     def encode_all(pixels: Any) -> npt.NDArray[np.float16]:
-        starts = range(0, max(1, len(pixels)), BATCH)
+        starts = range(0, len(pixels), BATCH)
         return np.concatenate([encode(pixels[start : start + BATCH]).numpy() for start in starts])
 
     return encode_all
