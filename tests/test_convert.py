@@ -2,9 +2,11 @@
 
 import dataclasses
 import importlib
+import itertools
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -85,6 +87,35 @@ def test_nothing_is_left_but_caches_and_checkpoints(converted: Conversion) -> No
     assert [path.name for path in converted.output.parent.iterdir() if path.name[0] == "."] == []
     names = sorted(path.name.split("-")[0] for path in converted.work.iterdir())
     assert set(names) == {"features", "training"}
+
+
+def test_each_stage_goes_on_from_the_one_before_it(converted: Conversion, tmp_path: Path) -> None:
+    plan = converted.plan.changed(
+        {
+            "fine_tuning.epochs": 1, "fine_tuning.photos": 20, "fine_tuning.averaging": 0.5,
+            "sequence.epochs": 1, "sequence.photos": 20, "sequence.averaging": 0.5,
+            "rehearsal.epochs": 1, "rehearsal.batch": 25,
+        }
+    )  # fmt: skip
+    # The first stage is the same, and found done.
+    work = tmp_path / "work"
+    shutil.copytree(converted.work, work)
+    output = tmp_path / "staged.edgecap"
+    manifest = convert(dataclasses.replace(converted, plan=plan, output=output, work=work))
+    stages = ("training", "fine_tuning", "sequence", "rehearsal")
+    models = [Model.load(*work.glob(f"{stage}-*/model.npz")) for stage in stages]
+    for before, after in itertools.pairwise(models):
+        assert before.configuration.training.items() < after.configuration.training.items()
+        changed = [
+            any((a != b).any() for a, b in zip(old.get_weights(), new.get_weights(), strict=True))
+            for old, new in zip(before.models, after.models, strict=True)
+        ]
+        # The encoder learns in the second stage alone; embedding, cell and head always do.
+        assert changed[0] == ("sequence_epochs" not in after.configuration.training)
+        assert all(changed[2:])
+    assert manifest.origin.settings["rehearsal_share"] == plan.rehearsal.share
+    # Photos as they are through both encoders, dev and train, and mirror images.
+    assert len(list(work.glob("features-*.npy"))) == 2 + 2 + 1
 
 
 def test_a_conversion_killed_in_training_and_resumed_gives_the_same_bundle(

@@ -97,7 +97,8 @@ def test_the_papers_grid_is_the_papers_table() -> None:
     assert {row.plan.decoder for row in theirs} == {"merge"}
     assert {row.plan.decoder for row in ours} == {"attention"}
     assert {row.plan.encoder for row in small} == {"mobilenet_v2_0.35"}
-    assert all(row.plan.fine_tuning.epochs == row.plan.sequence.epochs == 0 for row in small)
+    for plan in (row.plan for row in small):
+        assert plan.fine_tuning.epochs == plan.sequence.epochs == plan.rehearsal.epochs == 0
 
 
 def test_the_readmes_example_is_a_grid(tmp_path: Path) -> None:

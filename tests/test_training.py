@@ -17,7 +17,8 @@ from edgecap_converter.epochs import History, run_epochs
 from edgecap_converter.frameworks import make_reproducible
 from edgecap_converter.model import Configuration, Model
 from edgecap_converter.optimizer import one_cycle
-from edgecap_converter.plan import DecoderSize, TrainingSettings
+from edgecap_converter.plan import DecoderSize, RehearsalSettings, TrainingSettings
+from edgecap_converter.rehearsal import Rehearser
 from edgecap_converter.training import DecoderTrainer
 from edgecap_converter.unroll import NO_DROPOUT, smoothed_loss, unroll
 
@@ -109,3 +110,42 @@ def test_the_best_epoch_is_kept_not_the_last(
     latest, _ = checkpoints.load(tmp_path / "latest.npz")
     np.testing.assert_array_equal(kept["head_words/kernel"], best["head_words/kernel"])
     assert not np.array_equal(kept["head_words/kernel"], latest["head_words/kernel"])
+
+
+def _rehearse(folder: Path) -> checkpoints.Arrays:
+    features, captions = _data()
+    settings = RehearsalSettings(epochs=3, batch=4, learning_rate=1e-2, share=0.25)
+    trainer = Rehearser(_model(), settings, captions, features, features[:2])
+    scorer = Scorer([["a red ball"], ["a blue ball"]])
+    return run_epochs(trainer, settings.epochs, scorer, folder, "rehearsal")[0]
+
+
+def test_a_rehearsal_gives_the_mean_of_the_weights_before_and_after() -> None:
+    model = _model()
+    before = checkpoints.weights(model.decoder.models)
+    features, captions = _data()
+    settings = RehearsalSettings(epochs=1, batch=4, learning_rate=1e-2, share=0.25)
+    trainer = Rehearser(model, settings, captions, features, features[:2])
+    list(trainer.epoch(0))
+    after = checkpoints.weights(model.decoder.models)
+    assert any((after[name] != before[name]).any() for name in before)
+    for name, mean in trainer.weights().items():
+        assert mean.dtype == np.float32
+        np.testing.assert_allclose(mean, 0.75 * before[name] + 0.25 * after[name], atol=1e-6)
+    # What it says of dev photos comes from the mean, and training goes on from the weights.
+    checkpoints.assign(model.decoder.models, trainer.weights())
+    expected = trainer._search.captions(features[:2])
+    checkpoints.assign(model.decoder.models, after)
+    assert trainer.dev_captions() == expected
+    for name, value in checkpoints.weights(model.decoder.models).items():
+        np.testing.assert_array_equal(value, after[name])
+
+
+def test_a_rehearsal_that_was_stopped_ends_like_an_undisturbed_one(
+    tmp_path: Path, interrupted: Any
+) -> None:
+    undisturbed = _rehearse(tmp_path / "one")
+    with interrupted(Rehearser):
+        _rehearse(tmp_path / "two")
+    for name, value in _rehearse(tmp_path / "two").items():
+        np.testing.assert_array_equal(value, undisturbed[name], err_msg=name)

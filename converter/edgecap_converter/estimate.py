@@ -62,7 +62,8 @@ class Estimate:
         seconds, views = photos * encoding, 1
         if not trained:
             tuning = plan.fine_tuning
-            seconds += of_words(plan.training) + of_sequences(plan.sequence)
+            seconds += of_words(plan.training) + of_words(plan.rehearsal)
+            seconds += of_sequences(plan.sequence)
             seconds += tuning.epochs * photos * FINE_TUNING_PASSES * encoding
             seconds += tuning.epochs * photos * tuning.captions * learning
             views += 2 if plan.sequence.epochs else 0

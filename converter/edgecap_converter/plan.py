@@ -80,6 +80,17 @@ class SequenceSettings:
 
 
 @dataclass(frozen=True)
+class RehearsalSettings(TrainingSettings):
+    """The fourth stage: the decoder, word by word again, and the mean of before and after."""
+
+    epochs: int = 1
+    """0 for none."""
+    learning_rate: float = 5e-4
+    share: float = 0.3
+    """What the weights after it count in the mean, those before it counting the rest."""
+
+
+@dataclass(frozen=True)
 class MatchingSettings:
     """A rounded encoder learns to give what the float one gives, on changed photos."""
 
@@ -122,6 +133,7 @@ class Plan:
     training: TrainingSettings = field(default_factory=TrainingSettings)
     fine_tuning: FineTuningSettings = field(default_factory=FineTuningSettings)
     sequence: SequenceSettings = field(default_factory=SequenceSettings)
+    rehearsal: RehearsalSettings = field(default_factory=RehearsalSettings)
     encoder_retraining: FineTuningSettings = ENCODER_RETRAINING
     encoder_matching: MatchingSettings = field(default_factory=MatchingSettings)
     decoder_retraining: TrainingSettings = DECODER_RETRAINING
@@ -186,6 +198,7 @@ _LIMITS = {
     "photos": _COUNT,
     "captions": _COUNT,
     "samples": Limits(2, 1_000),
+    "share": Limits(0, 1, above=True),
     "learning_rate": _RATE,
     "encoder_learning_rate": _RATE,
     "decoder_learning_rate": _RATE,
@@ -219,7 +232,11 @@ def flat(prefix: str, settings: Any) -> dict[str, str | bool | int | float]:
     return {f"{prefix}_{name}": value for name, value in dataclasses.asdict(settings).items()}
 
 
-_FROZEN = Plan(fine_tuning=FineTuningSettings(epochs=0), sequence=SequenceSettings(epochs=0))
+_FROZEN = Plan(
+    fine_tuning=FineTuningSettings(epochs=0),
+    sequence=SequenceSettings(epochs=0),
+    rehearsal=RehearsalSettings(epochs=0),
+)
 
 PRESETS = {
     "best": Plan(),

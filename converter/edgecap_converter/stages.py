@@ -27,11 +27,13 @@ from edgecap_converter.plan import (
     FineTuningSettings,
     MatchingSettings,
     Plan,
+    RehearsalSettings,
     SequenceSettings,
     TrainingSettings,
     flat,
 )
 from edgecap_converter.progress import say
+from edgecap_converter.rehearsal import Rehearser
 from edgecap_converter.sequence_training import SequenceTrainer
 from edgecap_converter.training import DecoderTrainer
 
@@ -101,6 +103,7 @@ def train(model: Model, plan: Plan, corpus: Corpus) -> Model:
         Stage("training", plan.training, train_decoder),
         Stage("fine_tuning", plan.fine_tuning, fine_tune),
         Stage("sequence", plan.sequence, train_on_sequences),
+        Stage("rehearsal", plan.rehearsal, rehearse),
     ):
         model = run_stage(stage, model, corpus)
     return model
@@ -155,6 +158,12 @@ def train_decoder(model: Model, settings: TrainingSettings, corpus: Corpus) -> T
     """The decoder, word by word, on features that do not change."""
     features = corpus.features(model, "train"), corpus.features(model, "dev")
     return DecoderTrainer(model, settings, corpus.captions(model), *features)
+
+
+def rehearse(model: Model, settings: RehearsalSettings, corpus: Corpus) -> Trainer:
+    """The decoder, word by word again; most of what whole captions taught it stays."""
+    features = corpus.features(model, "train"), corpus.features(model, "dev")
+    return Rehearser(model, settings, corpus.captions(model), *features)
 
 
 def fine_tune(model: Model, settings: FineTuningSettings, corpus: Corpus) -> Trainer:

@@ -64,6 +64,14 @@ _PLAN_OPTIONS = (
     ),
     ("--sequence-learning-rate", "sequence.learning_rate", "Highest of the third stage."),
     (
+        "--rehearsal-epochs", "rehearsal.epochs",
+        "Epochs of the fourth stage: the decoder, word by word again. 0 for none.",
+    ),
+    (
+        "--rehearsal-share", "rehearsal.share",
+        "What the weights after it count in the mean with those before it.",
+    ),
+    (
         "--encoder-retraining-epochs", "encoder_retraining.epochs",
         "Epochs of 100 steps in which the encoder is pruned while it is trained on.",
     ),
@@ -222,10 +230,10 @@ def command(
     """Train, compress and export a bundle.
 
     DIR holds photos with captions: Flickr8k as its corpus ships it, Karpathy's dataset_*.json,
-    Kaggle's captions.txt, or COCO's annotations/. Three stages train a captioner: its decoder,
-    then encoder and decoder together, then the decoder by what whole captions are worth; CIDEr on
-    the dev split chooses the epoch of each. The bundle is verified on the runtime that devices
-    run. Ctrl-C stops; the same command goes on.
+    Kaggle's captions.txt, or COCO's annotations/. Four stages train a captioner: its decoder,
+    then encoder and decoder together, then the decoder by what whole captions are worth, and word
+    by word again; CIDEr on the dev split chooses the epoch of each. The bundle is verified on the
+    runtime that devices run. Ctrl-C stops; the same command goes on.
 
     --grid makes many, each with halves compressed in its own way; what they share is trained once.
 

@@ -39,7 +39,11 @@ def count_rows(number: int) -> str:
 
 
 def _stages(plan: Plan) -> str:
-    settings = (("fine-tuning", plan.fine_tuning), ("sequence training", plan.sequence))
+    settings = (
+        ("fine-tuning", plan.fine_tuning),
+        ("sequence training", plan.sequence),
+        ("rehearsal", plan.rehearsal),
+    )
     later = [name for name, one in settings if one.epochs > 0]
     return ", ".join(["features", "training", *later])
 
