@@ -17,7 +17,7 @@ from edgecap_converter.epochs import History, run_epochs
 from edgecap_converter.frameworks import make_reproducible
 from edgecap_converter.model import Configuration, Model
 from edgecap_converter.optimizer import one_cycle
-from edgecap_converter.plan import DecoderSize, RehearsalSettings, TrainingSettings
+from edgecap_converter.plan import DecoderSize, TrainingSettings
 from edgecap_converter.rehearsal import Rehearser
 from edgecap_converter.training import DecoderTrainer
 from edgecap_converter.unroll import NO_DROPOUT, smoothed_loss, unroll
@@ -112,32 +112,33 @@ def test_the_best_epoch_is_kept_not_the_last(
     assert not np.array_equal(kept["head_words/kernel"], latest["head_words/kernel"])
 
 
-def _rehearse(folder: Path) -> checkpoints.Arrays:
+def _rehearser(epochs: int) -> tuple[Model, DecoderTrainer, Rehearser]:
     features, captions = _data()
-    settings = RehearsalSettings(epochs=3, batch=4, learning_rate=1e-2, share=0.25)
-    trainer = Rehearser(_model(), settings, captions, features, features[:2])
+    settings, model = TrainingSettings(epochs=epochs, batch=4, learning_rate=1e-2), _model()
+    trainer = DecoderTrainer(model, settings, captions, features, features[:2])
+    return model, trainer, Rehearser(trainer, model.decoder.models, share=0.25)
+
+
+def _rehearse(folder: Path) -> checkpoints.Arrays:
     scorer = Scorer([["a red ball"], ["a blue ball"]])
-    return run_epochs(trainer, settings.epochs, scorer, folder, "rehearsal")[0]
+    return run_epochs(_rehearser(epochs=3)[-1], 3, scorer, folder, "rehearsal")[0]
 
 
 def test_a_rehearsal_gives_the_mean_of_the_weights_before_and_after() -> None:
-    model = _model()
-    before = checkpoints.weights(model.decoder.models)
-    features, captions = _data()
-    settings = RehearsalSettings(epochs=1, batch=4, learning_rate=1e-2, share=0.25)
-    trainer = Rehearser(model, settings, captions, features, features[:2])
-    list(trainer.epoch(0))
-    after = checkpoints.weights(model.decoder.models)
+    model, trainer, rehearser = _rehearser(epochs=1)
+    before = trainer.weights()
+    list(rehearser.epoch(0))
+    after = trainer.weights()
     assert any((after[name] != before[name]).any() for name in before)
-    for name, mean in trainer.weights().items():
+    for name, mean in rehearser.weights().items():
         assert mean.dtype == np.float32
         np.testing.assert_allclose(mean, 0.75 * before[name] + 0.25 * after[name], atol=1e-6)
     # What it says of dev photos comes from the mean, and training goes on from the weights.
-    checkpoints.assign(model.decoder.models, trainer.weights())
-    expected = trainer._search.captions(features[:2])
+    checkpoints.assign(model.decoder.models, rehearser.weights())
+    expected = trainer.dev_captions()
     checkpoints.assign(model.decoder.models, after)
-    assert trainer.dev_captions() == expected
-    for name, value in checkpoints.weights(model.decoder.models).items():
+    assert rehearser.dev_captions() == expected
+    for name, value in trainer.weights().items():
         np.testing.assert_array_equal(value, after[name])
 
 
@@ -145,7 +146,7 @@ def test_a_rehearsal_that_was_stopped_ends_like_an_undisturbed_one(
     tmp_path: Path, interrupted: Any
 ) -> None:
     undisturbed = _rehearse(tmp_path / "one")
-    with interrupted(Rehearser):
+    with interrupted(DecoderTrainer):
         _rehearse(tmp_path / "two")
     for name, value in _rehearse(tmp_path / "two").items():
         np.testing.assert_array_equal(value, undisturbed[name], err_msg=name)

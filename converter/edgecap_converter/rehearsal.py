@@ -3,65 +3,65 @@
 Training by whole captions makes a decoder sure of one caption: a beam finds nothing better, and
 captions become alike. Words alone would undo what it gained. The mean of both sets of weights has
 much of either (Wortsman et al. 2022), and costs a device nothing.
-
-Letters: `N` photos, `D` encoder's feature width.
 """
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from edgecap_converter import checkpoints
-from edgecap_converter.batches import Captions
-from edgecap_converter.model import Model
-from edgecap_converter.plan import RehearsalSettings
-from edgecap_converter.training import DecoderTrainer
+from edgecap_converter.epochs import Trainer
 
 
-class Rehearser(DecoderTrainer):
-    """A `DecoderTrainer` that gives the mean of the weights it began with and has."""
+class Rehearser:
+    """A `Trainer` of `epochs` around another one: it gives the mean of the weights before and now.
 
-    def __init__(
-        self,
-        model: Model,
-        settings: RehearsalSettings,
-        captions: Captions,
-        features: npt.NDArray[np.float16],
-        dev_features: npt.NDArray[np.float16],
-    ) -> None:
+    The trainer's own go on undisturbed.
+    """
+
+    earliest = 0
+
+    def __init__(self, trainer: Trainer, models: Sequence[Any], share: float) -> None:
         """
         Args:
-            captions: of the photos whose features these are, `(N, height, width, D)`.
-            dev_features: of other photos, likewise.
+            trainer: has taken no step yet.
+            models: Keras models; the ones whose weights the trainer gives.
+            share: what the weights now count in the mean, 0..1.
         """
-        super().__init__(model, settings, captions, features, dev_features)
-        self._share = settings.share
-        self._before = super().weights()
+        self._trainer, self._models, self._share = trainer, models, share
+        self._before = trainer.weights()
+
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch."""
+        return self._trainer.steps
+
+    def epoch(self, number: int) -> Iterator[float]:
+        """The trainer's."""
+        return self._trainer.epoch(number)
 
     def dev_captions(self) -> list[str]:
         """A greedy caption for each dev photo, from the mean."""
-        with self._mean_weights():
-            return super().dev_captions()
+        now = self._trainer.weights()
+        checkpoints.assign(self._models, self.weights())
+        try:
+            return self._trainer.dev_captions()
+        finally:
+            checkpoints.assign(self._models, now)
 
     def weights(self) -> checkpoints.Arrays:
-        """The mean of the decoder before and now."""
-        now = super().weights()
+        """The mean of the weights before and now."""
+        now = self._trainer.weights()
         return {
             name: before + np.float32(self._share) * (now[name] - before)
             for name, before in self._before.items()
         }
 
     def state(self) -> checkpoints.Arrays:
-        """The weights as they are, without those before, and the optimizer."""
-        return {**super().weights(), **self._optimizer.state()}
+        """The trainer's, without the weights before."""
+        return self._trainer.state()
 
-    @contextlib.contextmanager
-    def _mean_weights(self) -> Iterator[None]:
-        now = super().weights()
-        checkpoints.assign(self._decoder.models, self.weights())
-        try:
-            yield
-        finally:
-            checkpoints.assign(self._decoder.models, now)
+    def restore(self, state: checkpoints.Arrays) -> None:
+        """Takes up what `state` gave."""
+        self._trainer.restore(state)

@@ -162,8 +162,8 @@ def train_decoder(model: Model, settings: TrainingSettings, corpus: Corpus) -> T
 
 def rehearse(model: Model, settings: RehearsalSettings, corpus: Corpus) -> Trainer:
     """The decoder, word by word again; most of what whole captions taught it stays."""
-    features = corpus.features(model, "train"), corpus.features(model, "dev")
-    return Rehearser(model, settings, corpus.captions(model), *features)
+    trainer = train_decoder(model, settings, corpus)
+    return Rehearser(trainer, model.decoder.models, settings.share)
 
 
 def fine_tune(model: Model, settings: FineTuningSettings, corpus: Corpus) -> Trainer:
