@@ -14,13 +14,15 @@ from shapes import write_corpus
 from edgecap.bundle import Bundle
 from edgecap.datasets import load_dataset, select
 from edgecap.errors import ConversionError
-from edgecap.manifest import Graph
+from edgecap.manifest import ENCODER, Graph
 from edgecap.sizes import member_sizes, zip_bytes
 from edgecap_converter import tflite_file
+from edgecap_converter.adaptation import adapts, encoded, unpacking
 from edgecap_converter.compression import compress, decoder_models
 from edgecap_converter.conversion import Conversion, convert
 from edgecap_converter.encoders import ENCODERS, Encoder
 from edgecap_converter.estimate import Estimate
+from edgecap_converter.export import Exported
 from edgecap_converter.fine_tuning import FineTuner
 from edgecap_converter.frameworks import import_tensorflow
 from edgecap_converter.model import Model
@@ -100,6 +102,14 @@ def _checkpoint(work: Path, stage: str) -> Path:
 def _corpus(dense: Conversion, work: Path) -> Corpus:
     photos = load_dataset(dense.data)
     return Corpus(dense.data.name, select(photos, "train"), select(photos, "dev"), work)
+
+
+def _by_sequences(dense: Conversion) -> Model:
+    """The trained model, as if whole captions had been its last teacher."""
+    model = Model.load(_checkpoint(dense.work, "training"))
+    learned = {**model.configuration.training, "sequence_epochs": 1}
+    configuration = dataclasses.replace(model.configuration, training=learned)
+    return dataclasses.replace(model, configuration=configuration)
 
 
 def _zeros(graph: Graph) -> dict[str, float]:
@@ -208,12 +218,8 @@ def test_pruning_one_half_leaves_the_other_as_it_was(dense: Conversion) -> None:
 def test_a_decoder_that_learned_from_whole_captions_does_so_again(
     dense: Conversion, tmp_path: Path
 ) -> None:
-    model = Model.load(_checkpoint(dense.work, "training"))
-    learned = {**model.configuration.training, "sequence_epochs": 1}
-    configuration = dataclasses.replace(model.configuration, training=learned)
-    model = dataclasses.replace(model, configuration=configuration)
     recipes = ENCODER_RECIPES["none"], DECODER_RECIPES["prune:50"]
-    pruned = compress(model, *recipes, dense.plan, _corpus(dense, tmp_path))
+    pruned = compress(_by_sequences(dense), *recipes, dense.plan, _corpus(dense, tmp_path))
     assert _checkpoint(tmp_path, "decoder_pruning_sequence").exists()
     first = Model.load(_checkpoint(tmp_path, "decoder_pruning"))
     old = prunable(decoder_models(first))
@@ -248,6 +254,61 @@ def test_quantization_aware_training_rounds_as_the_files_do(dense: Conversion) -
         if name.startswith(("embedding_words/", "cell_", "head_")):
             np.testing.assert_array_equal(encoder[name], value, err_msg=name)
     assert not np.array_equal(before["cell_gates/kernel"], decoder["cell_gates/kernel"])
+
+
+def test_the_decoder_learns_from_the_exported_encoder(dense: Conversion, tmp_path: Path) -> None:
+    checkpoint, output, work = (tmp_path / name for name in ("all.npz", "adapted.edgecap", "work"))
+    _by_sequences(dense).save(checkpoint)
+    changes = {"adaptation.epochs": 1, "adaptation.photos": 8, "adaptation.learning_rate": 1e-2}
+    plan = dense.plan.changed(changes)
+    request = dataclasses.replace(dense, checkpoint=checkpoint, output=output, work=work, plan=plan)
+    convert(dataclasses.replace(request, encoder_compression="qat"))
+    bundle = Bundle.open(output)
+    matched = Model.load(_checkpoint(work, "encoder_qat")).weights()
+    adapted = Model.load(_checkpoint(work, "adaptation")).weights()
+    for name, value in matched.items():
+        changed = name.startswith(("embedding_words/", "cell_", "head_"))
+        assert np.array_equal(adapted[name], value) != changed, name
+    # It is this decoder that is exported, and that encoder.
+    step = np.abs(adapted["cell_gates/kernel"]).max() / 127
+    expected = np.round(adapted["cell_gates/kernel"] / step).T
+    assert np.abs(_int8(bundle.decoder, "cell/cell_gates/") - expected).max() <= 1
+    sha256 = bundle.manifest.origin.settings["adaptation_encoder_sha256"]
+    assert sha256 == bundle.manifest.members[ENCODER].sha256
+
+
+def test_what_a_decoder_adapts_to_is_what_the_device_gives(dense: Conversion) -> None:
+    bundle = Bundle.open(dense.output)
+    model, corpus = Model.load(_checkpoint(dense.work, "training")), _corpus(dense, dense.work)
+    exported = Exported(bundle.encoder, bundle.manifest.encoder)
+    photos = corpus.pixels(model, "dev")
+    found = unpacking(exported.graph.outputs)(encoded(exported, photos, "dev").astype(np.float32))
+    exact = model.decoder.photo(model.network(BLOCKS.normalize(photos)))
+    assert found.keys() == exact.keys()
+    for name, value in exact.items():
+        assert found[name].shape == value.shape
+        # Each photo's own, in the right places, off by the rounding alone.
+        error = np.abs(found[name] - value).reshape(len(photos), -1).mean(axis=1)
+        assert error.min() > 0
+        assert error.max() / np.abs(value).max() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("encoder", "decoder", "expected"),
+    [
+        ("qat", "quantize", True),
+        ("qat", "none", True),
+        ("quantize", "quantize", False),
+        ("qat", "prune:50", False),
+        ("qat", "qat", False),
+    ],
+)
+def test_the_decoder_adapts_where_nothing_is_undone(
+    dense: Conversion, encoder: str, decoder: str, expected: bool
+) -> None:
+    recipes = ENCODER_RECIPES[encoder], DECODER_RECIPES[decoder]
+    assert adapts(_by_sequences(dense), *recipes) == expected
+    assert not adapts(Model.load(_checkpoint(dense.work, "training")), *recipes)
 
 
 def test_training_sees_the_error_of_the_device(dense: Conversion) -> None:

@@ -11,6 +11,7 @@ from edgecap.datasets import load_dataset, select
 from edgecap.errors import ConversionError
 from edgecap.manifest import DECODER, ENCODER, FORMAT, TOKENIZER, VERSION, InputFormat, Manifest
 from edgecap_converter import export
+from edgecap_converter.adaptation import adapt, adapts
 from edgecap_converter.compression import compress, decoder_models, encoder_models
 from edgecap_converter.estimate import Estimate
 from edgecap_converter.features import RESAMPLING, encode_function, load_photos
@@ -102,6 +103,8 @@ def convert(request: Conversion) -> Manifest:
         )  # fmt: skip
         if encoder_recipe.quantization == FULL_INTEGER:
             require_input_scale(encoder.content, model.encoder)
+        if adapts(model, encoder_recipe, decoder_recipe):
+            model = adapt(model, encoder, plan, corpus)
         say("exporting the decoder")
         grid = None
         if decoder_recipe.quantization == FULL_INTEGER:

@@ -59,6 +59,8 @@ class Estimate:
         def of_sequences(settings: SequenceSettings) -> float:
             return settings.epochs * photos * settings.samples * SEQUENCE_STEPS * learning
 
+        done = model.configuration.training
+        by_sequences = "sequence_epochs" in done or not (trained or plan.sequence.epochs == 0)
         seconds, views = photos * encoding, 1
         if not trained:
             tuning = plan.fine_tuning
@@ -72,6 +74,8 @@ class Estimate:
             seconds += matching.epochs * train_photos * (RETRAINING_PASSES + 1) * encoding
             seconds += matching.epochs * len(corpus.dev) * encoding
             views += 1
+            if by_sequences and not decoder.trains:
+                seconds += of_sequences(plan.adaptation) + 2 * photos * encoding
         if encoder.sparsity:
             again = plan.encoder_retraining
             seen = again.epochs * (again.steps * again.photos or train_photos)
@@ -80,8 +84,7 @@ class Estimate:
             views += 1
         if decoder.trains:
             seconds += of_words(plan.decoder_retraining)
-            done = model.configuration.training
-            if "sequence_epochs" in done or not (trained or plan.sequence.epochs == 0):
+            if by_sequences:
                 seconds += of_sequences(plan.sequence_retraining)
         # Features as float16; weights and two Adam moments as float32, the best weights again.
         features = 2 * photos * math.prod(model.network.output_shape[1:])

@@ -117,6 +117,8 @@ ENCODER_RETRAINING = FineTuningSettings(
 DECODER_RETRAINING = TrainingSettings(epochs=6)
 # Only of a decoder that was so trained before: words alone would undo it.
 SEQUENCE_RETRAINING = SequenceSettings(epochs=3, learning_rate=1e-4, averaging=0.0)
+# The decoder, when the encoder's rounding is learned: from what the exported encoder gives.
+ADAPTATION = SequenceSettings(epochs=2, learning_rate=5e-5, averaging=0.99)
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,7 @@ class Plan:
     rehearsal: RehearsalSettings = field(default_factory=RehearsalSettings)
     encoder_retraining: FineTuningSettings = ENCODER_RETRAINING
     encoder_matching: MatchingSettings = field(default_factory=MatchingSettings)
+    adaptation: SequenceSettings = ADAPTATION
     decoder_retraining: TrainingSettings = DECODER_RETRAINING
     sequence_retraining: SequenceSettings = SEQUENCE_RETRAINING
 

@@ -121,7 +121,7 @@ class Stage:
     name: str
     settings: Settings
     trainer: Build
-    details: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    details: Mapping[str, str | float] = dataclasses.field(default_factory=dict)
     """What else it depends on, by name."""
 
 

@@ -80,6 +80,11 @@ _PLAN_OPTIONS = (
         "Epochs in which a rounded encoder learns to give what the float one gives, for qat.",
     ),
     (
+        "--adaptation-epochs", "adaptation.epochs",
+        "Epochs in which the decoder learns from what the rounded encoder gives, for its qat. 0 "
+        "for none.",
+    ),
+    (
         "--decoder-retraining-epochs", "decoder_retraining.epochs",
         "Epochs in which the decoder is pruned or rounded, on features of the compressed encoder.",
     ),
