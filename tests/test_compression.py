@@ -17,7 +17,7 @@ from edgecap.errors import ConversionError
 from edgecap.manifest import ENCODER, Graph
 from edgecap.sizes import member_sizes, zip_bytes
 from edgecap_converter import tflite_file
-from edgecap_converter.adaptation import adapts, encoded, unpacking
+from edgecap_converter.adaptation import adapts, unpacking
 from edgecap_converter.compression import compress, decoder_models
 from edgecap_converter.conversion import Conversion, convert
 from edgecap_converter.encoders import ENCODERS, Encoder
@@ -31,6 +31,7 @@ from edgecap_converter.pruning import prunable
 from edgecap_converter.quantization_aware import aware_decoder, aware_encoder
 from edgecap_converter.recipes import DECODER_RECIPES, ENCODER_RECIPES
 from edgecap_converter.stages import Corpus
+from edgecap_converter.verify import run_encoder
 
 sys.path.append(str(Path(__file__).resolve().parent / "data"))
 
@@ -282,7 +283,8 @@ def test_what_a_decoder_adapts_to_is_what_the_device_gives(dense: Conversion) ->
     model, corpus = Model.load(_checkpoint(dense.work, "training")), _corpus(dense, dense.work)
     exported = Exported(bundle.encoder, bundle.manifest.encoder)
     photos = corpus.pixels(model, "dev")
-    found = unpacking(exported.graph.outputs)(encoded(exported, photos, "dev").astype(np.float32))
+    packed = run_encoder(exported, photos, "dev").astype(np.float32)
+    found = unpacking(exported.graph)(packed)
     exact = model.decoder.photo(model.network(BLOCKS.normalize(photos)))
     assert found.keys() == exact.keys()
     for name, value in exact.items():

@@ -2,30 +2,23 @@
 
 Rounding moves every photo's features a little; a decoder that has seen only exact ones pays for
 that in captions. Here it learns on, by whole captions, from the very numbers it will be given.
-
-Letters: `N` photos, `S` values that the encoder gives for a photo, all its outputs together.
 """
 
 import dataclasses
 import hashlib
-import math
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from edgecap.manifest import Tensor
+from edgecap.manifest import Graph
 from edgecap_converter.augmentation import may_be_mirrored
 from edgecap_converter.epochs import Trainer
 from edgecap_converter.export import Exported
 from edgecap_converter.frameworks import import_tensorflow
 from edgecap_converter.model import Model
 from edgecap_converter.plan import Plan, SequenceSettings
-from edgecap_converter.progress import progress
 from edgecap_converter.recipes import Recipe
 from edgecap_converter.sequence_training import SequenceTrainer
 from edgecap_converter.stages import Corpus, Stage, run_stage
+from edgecap_converter.verify import run_encoder, values
 
 
 def adapts(model: Model, encoder: Recipe, decoder: Recipe) -> bool:
@@ -51,10 +44,10 @@ def adapt(model: Model, encoder: Exported, plan: Plan, corpus: Corpus) -> Model:
 
     def build(model: Model, settings: SequenceSettings, corpus: Corpus) -> Trainer:
         pixels = corpus.pixels(model, "train")
-        views = [encoded(encoder, view, "train") for view in (pixels, pixels[:, :, ::-1])]
-        dev = encoded(encoder, corpus.pixels(model, "dev"), "dev")
+        views = [run_encoder(encoder, view, "train") for view in (pixels, pixels[:, :, ::-1])]
+        dev = run_encoder(encoder, corpus.pixels(model, "dev"), "dev")
         # What a device is given stands for the projection, which stays as it was exported.
-        decoder = dataclasses.replace(model.decoder, projection=unpacking(encoder.graph.outputs))
+        decoder = dataclasses.replace(model.decoder, projection=unpacking(encoder.graph))
         return SequenceTrainer(
             dataclasses.replace(model, decoder=decoder),
             settings, corpus.captions(model), may_be_mirrored(corpus.train), views, dev,
@@ -64,41 +57,15 @@ def adapt(model: Model, encoder: Exported, plan: Plan, corpus: Corpus) -> Model:
     return run_stage(Stage("adaptation", plan.adaptation, build, details), model, corpus)
 
 
-def encoded(
-    encoder: Exported, photos: npt.NDArray[np.uint8], split: str
-) -> npt.NDArray[np.float16]:
-    """What the engine gives for uint8 photos `(N, side, side, 3)`: `(N, 1, 1, S)`.
-
-    A grid of one position, in which the outputs stand one after another, in the graph's order.
-    """
-    from edgecap_runtime.captioner import available_threads
-    from edgecap_runtime.interpreter import Network, find_engine
-
-    network = Network(encoder.content, encoder.graph, find_engine(), available_threads())
-    outputs = encoder.graph.outputs
-    packed = np.empty((len(photos), 1, 1, sum(map(_size, outputs))), np.float16)
-    with progress(f"encoding {split} as the device does", len(photos), "photo") as advance:
-        for photo, row in zip(photos, packed, strict=True):
-            network.set("photo", np.ascontiguousarray(photo[np.newaxis]))
-            network.invoke()
-            row[0, 0] = np.concatenate([network.get(one.name).ravel() for one in outputs])
-            advance(1)
-    return packed
-
-
-def unpacking(outputs: Sequence[Tensor]) -> Any:
-    """A Keras model without weights: `(N, 1, 1, S)` -> the outputs by name, as a projection's."""
-    keras = import_tensorflow().keras
-    sizes = [_size(one) for one in outputs]
-    packed = keras.layers.Input((1, 1, sum(sizes)), name="packed")
-    parts = import_tensorflow().split(keras.layers.Flatten()(packed), sizes, axis=1)
+def unpacking(encoder: Graph) -> Any:
+    """A Keras model without weights: what `run_encoder` gives -> the outputs, by their names."""
+    tensorflow = import_tensorflow()
+    layers = tensorflow.keras.layers
+    sizes = [values(one) for one in encoder.outputs]
+    packed = layers.Input((1, 1, sum(sizes)), name="packed")
+    parts = tensorflow.split(layers.Flatten()(packed), sizes, axis=1)
     named = {
-        one.name: keras.layers.Reshape(one.shape[1:])(part)
-        for one, part in zip(outputs, parts, strict=True)
+        one.name: layers.Reshape(one.shape[1:])(part)
+        for one, part in zip(encoder.outputs, parts, strict=True)
     }
-    return keras.Model(packed, named, name="unpacking")
-
-
-def _size(tensor: Tensor) -> int:
-    """Values for one photo; the first axis is that of photos."""
-    return math.prod(tensor.shape[1:])
+    return tensorflow.keras.Model(packed, named, name="unpacking")

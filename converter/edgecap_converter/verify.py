@@ -1,14 +1,21 @@
-"""Holds the exported bundle against the float model, on the runtime that users run."""
+"""Runs what was exported on the runtime that users run, and holds it against the float model.
+
+Letters: `N` photos.
+"""
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from edgecap.datasets import CaptionedPhoto
 from edgecap.errors import ConversionError
-from edgecap.manifest import Measured
+from edgecap.manifest import Measured, Tensor
 from edgecap.metrics import Scorer, Scores, constant_caption_floor
 from edgecap_converter.encoders import Encoder
+from edgecap_converter.export import Exported
 from edgecap_converter.progress import progress
 
 
@@ -49,6 +56,39 @@ def measure(
         constant_caption=_scores(constant_caption_floor(references)),
         same_captions=sum(ours == theirs for ours, theirs in pairs),
     )
+
+
+def run_encoder(
+    encoder: Exported, photos: npt.NDArray[np.uint8], split: str
+) -> npt.NDArray[np.float16]:
+    """What the engine gives for uint8 photos `(N, side, side, 3)`: `(N, 1, 1, values)`.
+
+    A grid of one position, in which the outputs stand one after another, in the graph's order.
+
+    Args:
+        split: what the user reads beside the progress.
+
+    Raises:
+        EngineError: if there is no engine, or it fails.
+    """
+    from edgecap_runtime.captioner import available_threads
+    from edgecap_runtime.interpreter import Network, find_engine
+
+    network = Network(encoder.content, encoder.graph, find_engine(), available_threads())
+    outputs = encoder.graph.outputs
+    packed = np.empty((len(photos), 1, 1, sum(map(values, outputs))), np.float16)
+    with progress(f"encoding {split} as a device does", len(photos), "photo") as advance:
+        for photo, row in zip(photos, packed, strict=True):
+            network.set("photo", np.ascontiguousarray(photo[np.newaxis]))
+            network.invoke()
+            row[0, 0] = np.concatenate([network.get(one.name).ravel() for one in outputs])
+            advance(1)
+    return packed
+
+
+def values(tensor: Tensor) -> int:
+    """How many numbers a graph's tensor has for one photo."""
+    return math.prod(tensor.shape[1:])
 
 
 def require_input_scale(content: bytes, encoder: Encoder) -> None:
