@@ -27,7 +27,7 @@ def adapts(model: Model, encoder: Recipe, decoder: Recipe) -> bool:
     Only of an encoder that may be trained too, and for a decoder that learned from whole captions
     before; one that is pruned or rounded has had its own training.
     """
-    by_sequences = "sequence_epochs" in model.configuration.training
+    by_sequences = model.configuration.by_sequences
     return encoder.quantization_aware and by_sequences and not decoder.trains
 
 

@@ -67,7 +67,7 @@ def _stages(model: Model, encoder: Recipe, decoder: Recipe, plan: Plan) -> Itera
         settings = dataclasses.replace(plan.decoder_retraining, dropout=dropout)
         build = _decoder_trainer(decoder, train_decoder, ramp=True)
         yield Stage(name, settings, build, details)
-        if "sequence_epochs" in model.configuration.training:
+        if model.configuration.by_sequences:
             build = _decoder_trainer(decoder, train_on_sequences, ramp=False)
             yield Stage(f"{name}_sequence", plan.sequence_retraining, build, details)
 

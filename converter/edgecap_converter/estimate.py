@@ -59,8 +59,8 @@ class Estimate:
         def of_sequences(settings: SequenceSettings) -> float:
             return settings.epochs * photos * settings.samples * SEQUENCE_STEPS * learning
 
-        done = model.configuration.training
-        by_sequences = "sequence_epochs" in done or not (trained or plan.sequence.epochs == 0)
+        planned = not trained and plan.sequence.epochs > 0
+        by_sequences = model.configuration.by_sequences or planned
         seconds, views = photos * encoding, 1
         if not trained:
             tuning = plan.fine_tuning

@@ -34,6 +34,11 @@ class Configuration:
     format: str = FORMAT
     version: int = VERSION
 
+    @property
+    def by_sequences(self) -> bool:
+        """Whether whole captions taught the decoder; words alone would undo that."""
+        return "sequence_epochs" in self.training
+
 
 @dataclass(frozen=True)
 class Model:
