@@ -376,3 +376,19 @@ def test_the_estimate_counts_what_recipes_train(dense: Conversion) -> None:
     assert seconds("none", "quantize:full-int8", **longer) == nothing
     for half in (("qat", "none"), ("prune:80", "none"), ("none", "qat"), ("none", "prune:80")):
         assert nothing < seconds(*half) < seconds(*half, **longer)
+
+
+def test_the_estimate_counts_the_adaptation(dense: Conversion) -> None:
+    corpus = _corpus(dense, dense.work)
+
+    def seconds(model: Model, decoder: str, epochs: int) -> float:
+        recipes = ENCODER_RECIPES["qat"], DECODER_RECIPES[decoder]
+        plan = Plan().changed({"adaptation.epochs": epochs})
+        return Estimate.of(model, plan, corpus, recipes, trained=True).seconds
+
+    model = _by_sequences(dense)
+    assert seconds(model, "quantize", 2) < seconds(model, "quantize", 8)
+    # Words alone, or a decoder that is trained by its own recipe: none.
+    assert seconds(model, "qat", 2) == seconds(model, "qat", 8)
+    model = Model.load(_checkpoint(dense.work, "training"))
+    assert seconds(model, "quantize", 2) == seconds(model, "quantize", 8)
